@@ -1,0 +1,58 @@
+"""Scaling laws for visual transfer learning with limited data, and the tipping point of distillation.
+
+The names below are the public face; each is loaded when it is first used, so that ``import tippingpoint`` costs
+nothing and a person with a table of runs never needs torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tippingpoint._version import __version__
+
+if TYPE_CHECKING:
+    from tippingpoint.boundary import Boundary, Crossing, PowerDifference, find_boundary
+    from tippingpoint.errors import InputError, TippingPointError
+    from tippingpoint.laws import AdditivePowerLaw
+    from tippingpoint.report import write_report
+    from tippingpoint.runs import Runs, load_example, read_runs
+
+__all__ = [
+    "AdditivePowerLaw",
+    "Boundary",
+    "Crossing",
+    "InputError",
+    "PowerDifference",
+    "Runs",
+    "TippingPointError",
+    "__version__",
+    "find_boundary",
+    "load_example",
+    "read_runs",
+    "write_report",
+]
+
+_ROOMS = {
+    "AdditivePowerLaw": "laws",
+    "Boundary": "boundary",
+    "Crossing": "boundary",
+    "InputError": "errors",
+    "PowerDifference": "boundary",
+    "Runs": "runs",
+    "TippingPointError": "errors",
+    "find_boundary": "boundary",
+    "load_example": "runs",
+    "read_runs": "runs",
+    "write_report": "report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'tippingpoint' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"tippingpoint.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,94 @@
+"""The command ``tippingpoint``: one file a command, thin: parse, call, print.
+
+Every command module offers ``register(app)``; heavy imports stand inside the command's function, so that ``--help``
+answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+
+__all__ = ["main"]
+
+COMMANDS = ("run", "init", "plan", "status", "fit", "predict", "boundary", "report", "data")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        What follows the command's name; by default what the shell gave.
+
+    Returns
+    -------
+    int
+        0 done, 2 the input is wrong, 3 the environment is, 130 interrupted.
+    """
+    import typer
+
+    from tippingpoint.errors import TippingPointError
+
+    app = _build_app()
+    try:
+        result = typer.main.get_command(app).main(
+            args=arguments, prog_name="tippingpoint", standalone_mode=False
+        )
+    except TippingPointError as error:
+        for fault in error.faults:
+            print(f"tippingpoint: {fault}", file=sys.stderr)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print("tippingpoint: interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _usage_fault(error)
+    return int(result) if isinstance(result, int) else 0
+
+
+def _usage_fault(error: Exception) -> int:
+    """Print a usage error of the command line in one sentence; raise what is not one."""
+    show = getattr(error, "format_message", None)
+    if show is None or not hasattr(error, "exit_code"):
+        if isinstance(error, OSError):
+            print(f"tippingpoint: {error}", file=sys.stderr)
+            return 3
+        raise error
+    print(f"tippingpoint: {show()}", file=sys.stderr)
+    return int(error.exit_code)
+
+
+def _build_app() -> typer.Typer:
+    """Return the typer application with every command registered."""
+    import typer
+
+    app = typer.Typer(
+        name="tippingpoint",
+        help="Scaling laws for visual transfer learning with limited data, and the tipping point of distillation.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def _top(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+        if version:
+            from tippingpoint._version import __version__
+
+            print(__version__)
+            raise typer.Exit()
+
+    for name in COMMANDS:
+        importlib.import_module(f"tippingpoint.cli.{name}").register(app)
+    return app
