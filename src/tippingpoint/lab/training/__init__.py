@@ -1,0 +1,1 @@
+"""Training: losses, schedule, and one loop for pretraining, distillation and fine-tuning."""

@@ -1,0 +1,307 @@
+"""One training described by plain JSON: the only door between a study and the laboratory.
+
+A *task* is what a cell hands over. Its keys:
+
+=====================  ==============================================================================================
+``kind``               ``pretrain`` or ``finetune``
+``model``              ``{"heads", "head_dim", "depth", "patch_size"}``
+``data``               ``{"name", "image_size", "channels", "validation_fraction"}`` and optionally ``data_dir``
+``n_images``           images of the subset (a count)
+``subset_seed``        which images: subsets of one seed are nested
+``seed``               initial weights and order of batches
+``training``           see ``TrainingSettings``
+``score_on``           ``test``, or ``validation`` for trials (then one half calibrates, the other is scored)
+``guidance``           see ``Guidance``; null without a teacher
+``teachers``           list of ``model``, in the order of the parents ``teacher_0``, ``teacher_1``, …
+``label_smoothing``    0 but for the control
+``extra_flops``        FLOPs spent on more steps of the same schedule: the control that is given the teacher's compute
+=====================  ==============================================================================================
+
+Parents are directories with ``weights.safetensors`` and ``result.json``: ``init`` of a fine-tuning (absent: from
+scratch), ``teacher_i`` of a guided pretraining.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from timm.models.vision_transformer import VisionTransformer
+
+from tippingpoint.errors import StoreError
+from tippingpoint.files import dump_json, write_atomic
+from tippingpoint.lab.data import (
+    ImageSet,
+    describe_image_set,
+    load_image_set,
+    nested_subset,
+    split_validation,
+)
+from tippingpoint.lab.models import DeiTShape, build_deit, count_parameters, forward_flops
+from tippingpoint.lab.training.loop import train
+from tippingpoint.lab.training.losses import Guidance
+from tippingpoint.lab.training.schedule import TrainingSettings
+from tippingpoint.lab.training.score import Scores, score
+
+__all__ = ["describe", "execute", "load_model", "prepare_worker", "time_step"]
+
+Task = Mapping[str, Any]
+CURVE_VERSION = 1
+BACKWARD = 3  # a training step costs three forward passes: one forward, two backward
+
+
+def prepare_worker(threads: int = 1) -> None:
+    """Make this process compute bit-reproducibly: one thread, deterministic kernels.
+
+    Parameters
+    ----------
+    threads : int, default 1
+        Threads of torch; only one is bit-reproducible across machines with more or fewer cores.
+    """
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _shape(model: Mapping[str, Any], data: Mapping[str, Any]) -> DeiTShape:
+    return DeiTShape(**model, image_size=data["image_size"], channels=data["channels"])
+
+
+@lru_cache(maxsize=4)
+def _images(name: str, image_size: int, channels: int, data_dir: str | None) -> ImageSet:
+    """Decode a set once a process: a worker trains many cells on it."""
+    return load_image_set(
+        name, image_size=image_size, channels=channels, data_dir=None if data_dir is None else Path(data_dir)
+    )
+
+
+def _image_set(task: Task) -> ImageSet:
+    data = task["data"]
+    return _images(data["name"], data["image_size"], data["channels"], data.get("data_dir"))
+
+
+def _n_steps(task: Task, own_flops_per_step: float) -> int:
+    """Return the steps of a task, the control's extra compute included."""
+    settings = TrainingSettings.from_dict(task["training"])
+    steps = settings.length.resolve(task["n_images"], settings.batch_size)
+    return steps + math.ceil(task.get("extra_flops", 0.0) / own_flops_per_step)
+
+
+@lru_cache(maxsize=64)
+def _measure(shape: DeiTShape, n_classes: int) -> tuple[int, int, int]:
+    """Return (parameters, parameters of the head, forward FLOPs an image)."""
+    model = build_deit(shape, n_classes, seed=0)
+    return *count_parameters(model), forward_flops(model, shape)
+
+
+def describe(task: Task) -> dict[str, float]:
+    """Return what a task costs, without training.
+
+    Parameters
+    ----------
+    task : mapping
+        See the module's text.
+
+    Returns
+    -------
+    dict
+        ``n_params``, ``n_params_head``, ``n_steps``, ``flops`` (the model's own training), ``guidance_flops`` (forward
+        passes of its teachers; their own training is not in here).
+    """
+    data = task["data"]
+    n_classes = describe_image_set(data["name"], data.get("data_dir"))["n_classes"]
+    n_params, n_head, forward = _measure(_shape(task["model"], data), n_classes)
+    batch = TrainingSettings.from_dict(task["training"]).batch_size
+    n_steps = _n_steps(task, BACKWARD * forward * batch)
+    guides = sum(_measure(_shape(teacher, data), n_classes)[2] for teacher in _guides(task))
+    return {
+        "n_params": n_params,
+        "n_params_head": n_head,
+        "n_steps": n_steps,
+        "flops": float(BACKWARD * forward * batch * n_steps),
+        "guidance_flops": float(guides * batch * n_steps),
+    }
+
+
+def _guidance(task: Task) -> Guidance | None:
+    return Guidance(**task["guidance"]) if task.get("guidance") else None
+
+
+def _guides(task: Task) -> Sequence[Mapping[str, Any]]:
+    """Return the models of the teachers that the loss really uses."""
+    guidance = _guidance(task)
+    return [] if guidance is None or guidance.is_plain else task.get("teachers") or []
+
+
+def load_model(folder: Path) -> VisionTransformer:
+    """Build a model from the ``weights.safetensors`` that a pretraining left.
+
+    Parameters
+    ----------
+    folder : Path
+        A finished pretraining cell.
+
+    Returns
+    -------
+    timm.models.vision_transformer.VisionTransformer
+        With its classification head, in evaluation mode.
+
+    Raises
+    ------
+    StoreError
+        The file is missing or is not one of ours.
+    """
+    path = folder / "weights.safetensors"
+    try:
+        with safe_open(path, framework="pt") as stream:
+            about = json.loads(stream.metadata()["tippingpoint"])
+        model = build_deit(DeiTShape(**about["shape"]), about["n_classes"], seed=0)
+        model.load_state_dict(load_file(path))
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise StoreError(f"{path}: cannot be read as a model ({error}); remove the cell and run it again.") from error
+    return model.eval()
+
+
+def _start(task: Task, shape: DeiTShape, n_classes: int, parents: Mapping[str, Path]) -> VisionTransformer:
+    """Return the model to train: fresh, or a pretrained trunk under a fresh head."""
+    model = build_deit(shape, n_classes, task["seed"])
+    if "init" in parents:
+        head = {name: value for name, value in model.state_dict().items() if name.startswith("head.")}
+        trunk = load_model(parents["init"]).state_dict()
+        model.load_state_dict({**trunk, **head})
+    return model
+
+
+def _score(model: VisionTransformer, task: Task, images: ImageSet, validation: np.ndarray[Any, Any]) -> Scores:
+    """Score on the test set, calibrated on validation images; trials use two halves of the validation images."""
+    held = (images.train_images[validation], images.train_labels[validation])
+    if task.get("score_on", "test") == "test":
+        return score(model, images.test_images, images.test_labels, calibration=held)
+    first, second = (held[0][::2], held[1][::2]), (held[0][1::2], held[1][1::2])
+    return score(model, *second, calibration=first)
+
+
+def execute(
+    task: Task, parents: Mapping[str, Path], out: Path, report: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
+    """Do one training and score it.
+
+    Parameters
+    ----------
+    task : mapping
+        See the module's text.
+    parents : mapping of str to Path
+        Finished cells that this one starts from or learns from.
+    out : Path
+        An existing directory; gets ``curve.json``, and of a pretraining ``weights.safetensors`` (timm's names).
+    report : callable, optional
+        Called with (steps done, steps in all) now and then.
+
+    Returns
+    -------
+    dict
+        ``scores``, ``n_params``, ``n_params_head``, ``n_classes``, ``n_steps``, ``flops`` (its own), ``teacher_flops``
+        (the teachers' training and their forward passes), ``wall_s``, ``data_fingerprint``.
+
+    Raises
+    ------
+    TippingPointError
+        The data or a parent cannot be used.
+    """
+    started = time.perf_counter()
+    images, data = _image_set(task), task["data"]
+    shape, n_classes = _shape(task["model"], data), len(images.class_names)
+    pool, validation = split_validation(images.train_labels, data["validation_fraction"], images.fingerprint)
+    chosen = nested_subset(images.train_labels, pool, task["n_images"], images.fingerprint, task["subset_seed"])
+    about = describe(task)
+    model = _start(task, shape, n_classes, parents)
+    guidance = _guidance(task)
+    teachers = [load_model(parents[f"teacher_{place}"]) for place in range(len(_guides(task)))]
+    record = train(
+        model,
+        images.train_images[chosen],
+        images.train_labels[chosen],
+        TrainingSettings.from_dict(task["training"]),
+        n_steps=int(about["n_steps"]),
+        seed=task["seed"],
+        teachers=teachers,
+        guidance=guidance,
+        label_smoothing=task.get("label_smoothing", 0.0),
+        report=report,
+    )
+    scores = _score(model, task, images, validation)
+    write_atomic(out / "curve.json", dump_json({"schema_version": CURVE_VERSION, "curve": record.curve}))
+    if task["kind"] == "pretrain":
+        _save(model, shape, n_classes, out / "weights.safetensors")
+    return {
+        "scores": scores.to_dict(),
+        "n_params": about["n_params"],
+        "n_params_head": about["n_params_head"],
+        "n_classes": n_classes,
+        "n_steps": record.n_steps,
+        "flops": about["flops"],
+        "teacher_flops": about["guidance_flops"] + sum(map(_trained_flops, _teacher_folders(task, parents))),
+        "wall_s": time.perf_counter() - started,
+        "data_fingerprint": images.fingerprint,
+    }
+
+
+def _teacher_folders(task: Task, parents: Mapping[str, Path]) -> list[Path]:
+    return [parents[f"teacher_{place}"] for place in range(len(_guides(task)))]
+
+
+def _trained_flops(folder: Path) -> float:
+    """Return what a teacher's own training cost, its teachers' included."""
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return float(result["flops"]) + float(result["teacher_flops"])
+
+
+def _save(model: VisionTransformer, shape: DeiTShape, n_classes: int, path: Path) -> None:
+    """Write the weights under timm's names, with what is needed to build the model again."""
+    about = dump_json({"schema_version": 1, "shape": vars(shape), "n_classes": n_classes})
+    try:
+        save_file(model.state_dict(), path, metadata={"tippingpoint": about})
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error}); free room on the disk.") from error
+
+
+def time_step(task: Task, n_steps: int = 12) -> float:
+    """Return the seconds of one training step of a task, measured here on synthetic images.
+
+    Parameters
+    ----------
+    task : mapping
+        See the module's text; its data need not exist, teachers are freshly initialised.
+    n_steps : int, default 12
+        Steps timed, after two that are not.
+
+    Returns
+    -------
+    float
+        Median of three timings, in seconds.
+    """
+    data, n_classes = task["data"], 10
+    rng = np.random.default_rng(0)
+    n = 256
+    images = rng.integers(0, 256, (n, data["image_size"], data["image_size"], data["channels"]), dtype=np.uint8)
+    labels = rng.integers(0, n_classes, n)
+    settings = TrainingSettings.from_dict(task["training"])
+    model = build_deit(_shape(task["model"], data), n_classes, 0)
+    teachers = [build_deit(_shape(teacher, data), n_classes, 1) for teacher in _guides(task)]
+    timings = []
+    for steps in (2, n_steps, n_steps, n_steps):
+        started = time.perf_counter()
+        train(model, images, labels, settings, n_steps=steps, seed=0, teachers=teachers, guidance=_guidance(task))
+        timings.append((time.perf_counter() - started) / steps)
+    return float(np.median(timings[1:]))

@@ -1,0 +1,179 @@
+r"""The whole loss of small-to-large guidance (Eq. 3 plus the alignment of attention maps).
+
+.. math::  L = w\,CE + (1 - w)\,\tau^2\,KL(p_T \Vert p_S) + w_{att}\,A
+
+Notation
+--------
+B images, C classes, N tokens, T teachers, K layers.
+
+=========  ==============  ==========================================================================
+symbol     shape           meaning
+=========  ==============  ==========================================================================
+w          scalar          ``label_weight``, the weight of the *labels* (the paper's alpha)
+tau        scalar          temperature of the soft targets
+p_T, p_S   (B, C)          softened probabilities of teacher(s) and student
+P_T, P_S   (K, B, N, N)    attention maps at tau_a, averaged over heads (and over teachers)
+A          nats            KL(P_T || P_S): summed over keys, averaged over queries, layers and batch
+=========  ==============  ==========================================================================
+
+Several teachers are one: the target is the mean of their softened probabilities. The mean of their KLs equals the KL
+to that mean up to a constant; their sum would multiply the weight by T. KL is averaged over the batch, not over batch
+x classes, which would weaken it by the number of classes. Plain training is w = 1 and w_att = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from tippingpoint.errors import ConfigError
+
+__all__ = ["Guidance", "attention_divergence", "guided_loss", "output_divergence"]
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How strongly a teacher guides.
+
+    Parameters
+    ----------
+    label_weight : float, default 0.5
+        w, in [0, 1]: 1 learns from the labels alone. The paper does not give it.
+    temperature : float, default 2
+        tau > 0. The paper does not give it.
+    attention_weight : float, default 1
+        w_att >= 0: 0 leaves the maps alone. The paper does not give it.
+    attention_temperature : float, default 1
+        tau_a > 0. The paper does not give it.
+
+    Raises
+    ------
+    ConfigError
+        A number is out of its range; all such are named.
+    """
+
+    label_weight: float = 0.5
+    temperature: float = 2.0
+    attention_weight: float = 1.0
+    attention_temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        faults = []
+        if not 0 <= self.label_weight <= 1:
+            faults.append(f"guidance: label_weight is {self.label_weight}; it must lie in [0, 1].")
+        if not self.attention_weight >= 0:
+            faults.append(f"guidance: attention_weight is {self.attention_weight}; it must not be negative.")
+        for name in ("temperature", "attention_temperature"):
+            if not getattr(self, name) > 0:
+                faults.append(f"guidance: {name} is {getattr(self, name)}; it must be above 0.")
+        if faults:
+            raise ConfigError(faults)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing of the teacher enters the loss."""
+        return self.label_weight == 1 and self.attention_weight == 0
+
+
+def output_divergence(student: torch.Tensor, teachers: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:
+    """Return KL(teacher || student) of the softened outputs, averaged over the batch.
+
+    Parameters
+    ----------
+    student : torch.Tensor
+        Logits, (B, C).
+    teachers : sequence of torch.Tensor
+        Logits of each teacher, (B, C).
+    temperature : float
+        tau. The factor tau^2 of Eq. (3) is not in here.
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar in nats.
+    """
+    target = torch.stack([(logits / temperature).softmax(dim=-1) for logits in teachers]).mean(dim=0)
+    log_student = (student / temperature).log_softmax(dim=-1)
+    return F.kl_div(log_student, target, reduction="batchmean")  # 'batchmean' divides by B, as THEORY asks
+
+
+def attention_divergence(student: Sequence[torch.Tensor], teachers: Sequence[Sequence[torch.Tensor]]) -> torch.Tensor:
+    """Return A: KL between head-averaged attention maps, layer by layer.
+
+    Parameters
+    ----------
+    student : sequence of torch.Tensor
+        K maps, (B, N, N) each.
+    teachers : sequence of sequence of torch.Tensor
+        For each teacher its K maps. Heads may differ (maps are averaged over them), depth and tokens may not.
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar in nats, float32.
+
+    Raises
+    ------
+    ConfigError
+        A teacher's depth or number of tokens differs from the student's.
+    """
+    for maps in teachers:
+        if len(maps) != len(student) or maps[0].shape[-1] != student[0].shape[-1]:
+            raise ConfigError(
+                f"guidance: the teacher has {len(maps)} layers of {maps[0].shape[-1]} tokens, the student "
+                f"{len(student)} of {student[0].shape[-1]}; give both the same depth and patches, "
+                "or set attention_weight to 0."
+            )
+    P_student = torch.stack(list(student)).float()  # (K, B, N, N)
+    P_teacher = torch.stack([torch.stack(list(maps)) for maps in teachers]).float().mean(dim=0)
+    tiny = torch.finfo(torch.float32).tiny  # a key that no head looks at has P = 0: its log must stay finite
+    divergence = P_teacher * (P_teacher.clamp_min(tiny).log() - P_student.clamp_min(tiny).log())
+    return divergence.sum(dim=-1).mean()
+
+
+def guided_loss(
+    student: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    guidance: Guidance | None = None,
+    teachers: Sequence[torch.Tensor] = (),
+    student_maps: Sequence[torch.Tensor] = (),
+    teacher_maps: Sequence[Sequence[torch.Tensor]] = (),
+    label_smoothing: float = 0.0,
+) -> dict[str, torch.Tensor]:
+    """Return the loss and its named parts.
+
+    Parameters
+    ----------
+    student : torch.Tensor
+        Logits, (B, C).
+    labels : torch.Tensor
+        (B,), int64.
+    guidance : Guidance, optional
+        None is plain training.
+    teachers, student_maps, teacher_maps
+        See :func:`output_divergence` and :func:`attention_divergence`; needed as far as their weights are not zero.
+    label_smoothing : float, default 0
+        Of the cross-entropy with the labels, in [0, 1).
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        ``loss``, ``ce``, ``kl`` (without tau^2), ``attention``: scalars; the last two are 0 where they do not enter.
+    """
+    ce = F.cross_entropy(student, labels, label_smoothing=label_smoothing)
+    zero = torch.zeros((), device=ce.device)
+    if guidance is None or guidance.is_plain:
+        return {"loss": ce, "ce": ce, "kl": zero, "attention": zero}
+    kl = attention = zero
+    loss = guidance.label_weight * ce
+    if guidance.label_weight < 1:
+        kl = output_divergence(student, teachers, guidance.temperature)
+        loss = loss + (1 - guidance.label_weight) * guidance.temperature**2 * kl  # Eq. (3)
+    if guidance.attention_weight > 0:
+        attention = attention_divergence(student_maps, teacher_maps)
+        loss = loss + guidance.attention_weight * attention
+    return {"loss": loss, "ce": ce, "kl": kl, "attention": attention}

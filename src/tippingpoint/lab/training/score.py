@@ -1,0 +1,114 @@
+"""Scores of a model on a test set: top-1 error and cross-entropy, plain and after temperature scaling.
+
+Cross-entropy mixes knowledge and calibration. The calibrated one divides the logits by one temperature, chosen on
+*validation* images (held out of the training images), so a difference that vanishes there was calibration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize_scalar
+from torch import nn
+from torch.nn import functional as F
+
+from tippingpoint.lab.training.loop import as_batch
+
+__all__ = ["Scores", "fit_temperature", "predict_logits", "score"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores on a whole test set.
+
+    Attributes
+    ----------
+    error : float
+        Share of images whose top class is wrong, 0..1.
+    cross_entropy : float
+        Mean, in nats.
+    cross_entropy_calibrated : float or None
+        Mean, in nats, at ``temperature``; None without validation images.
+    temperature : float or None
+        What the logits are divided by.
+    n_test : int
+        Images scored.
+    """
+
+    error: float
+    cross_entropy: float
+    cross_entropy_calibrated: float | None
+    temperature: float | None
+    n_test: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores as JSON types."""
+        return asdict(self)
+
+
+def predict_logits(
+    model: nn.Module, images: npt.NDArray[np.uint8], *, batch_size: int = 500, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Return the logits of a model, (n, C), on the CPU in float64."""
+    model.eval()
+    with torch.inference_mode():
+        parts = [
+            model(as_batch(images[first : first + batch_size], device)).double().cpu()
+            for first in range(0, len(images), batch_size)
+        ]
+    return torch.cat(parts)
+
+
+def fit_temperature(logits: torch.Tensor, labels: npt.NDArray[np.int64]) -> float:
+    """Return the temperature that minimises the cross-entropy of ``logits / temperature`` (bounded to 0.05..20)."""
+    targets = torch.from_numpy(labels)
+
+    def loss(log_temperature: float) -> float:
+        return float(F.cross_entropy(logits / float(np.exp(log_temperature)), targets))
+
+    best = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(best.x))
+
+
+def score(
+    model: nn.Module,
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    *,
+    calibration: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]] | None = None,
+    device: torch.device | str = "cpu",
+) -> Scores:
+    """Score a model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Is put in evaluation mode.
+    images, labels : arrays
+        The test set: uint8 (n, height, width, channels) and int64 (n,).
+    calibration : tuple of arrays, optional
+        Validation images and labels on which the temperature is chosen.
+    device : torch.device or str, default "cpu"
+        Where to run the model.
+
+    Returns
+    -------
+    Scores
+        Over all n images.
+    """
+    logits, targets = predict_logits(model, images, device=device), torch.from_numpy(labels)
+    calibrated = temperature = None
+    if calibration is not None and len(calibration[1]):
+        temperature = fit_temperature(predict_logits(model, calibration[0], device=device), calibration[1])
+        calibrated = float(F.cross_entropy(logits / temperature, targets))
+    return Scores(
+        error=float((logits.argmax(dim=1) != targets).double().mean()),
+        cross_entropy=float(F.cross_entropy(logits, targets)),
+        cross_entropy_calibrated=calibrated,
+        temperature=temperature,
+        n_test=len(labels),
+    )

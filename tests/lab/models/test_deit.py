@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tippingpoint.errors import ConfigError
+from tippingpoint.lab.models import (
+    DeiTShape,
+    MappedAttention,
+    attention_maps,
+    build_deit,
+    count_parameters,
+    forward_flops,
+    recording,
+)
+
+SMALL = DeiTShape(heads=2, head_dim=8, depth=3, patch_size=7, image_size=28, channels=1)
+
+
+@pytest.mark.parametrize(
+    ("heads", "millions_100", "millions_1000"), [(2, 2.52, 2.63), (4, 9.75, 9.98), (6, 21.70, 22.05), (8, 38.38, 38.84)]
+)
+def test_the_papers_sizes(heads: int, millions_100: float, millions_1000: float) -> None:
+    """DeiT with heads of 64, depth 12, 224/16; THEORY lists both counts."""
+    shape = DeiTShape(heads=heads)
+    for n_classes, millions in ((100, millions_100), (1000, millions_1000)):
+        trunk, head = count_parameters(build_deit(shape, n_classes, seed=0))
+        assert head == (shape.embed_dim + 1) * n_classes
+        assert round((trunk + head) / 1e6, 2) == millions
+
+
+def test_trunk_size_does_not_depend_on_the_classes() -> None:
+    sizes = {count_parameters(build_deit(SMALL, n_classes, seed=0))[0] for n_classes in (2, 10, 100)}
+    assert len(sizes) == 1
+
+
+def test_flops_by_hand() -> None:
+    d, tokens, patches, depth = SMALL.embed_dim, 17, 16, SMALL.depth
+    macs = patches * 49 * d  # patch embedding
+    macs += depth * tokens * (3 * d * d + d * d + 8 * d * d)  # qkv, projection, MLP
+    macs += depth * 2 * tokens * tokens * d  # scores and their use
+    macs += d * 10  # head
+    assert forward_flops(build_deit(SMALL, 10, seed=0), SMALL) == 2 * macs
+
+
+def test_weights_are_a_function_of_the_seed() -> None:
+    state = torch.get_rng_state()
+    first, again, other = (build_deit(SMALL, 4, seed=seed).state_dict() for seed in (3, 3, 4))
+    assert torch.equal(state, torch.get_rng_state()), "the global generator is left alone"
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["blocks.0.attn.qkv.weight"], other["blocks.0.attn.qkv.weight"])
+
+
+def test_trunk_weights_do_not_depend_on_the_classes() -> None:
+    first, other = build_deit(SMALL, 4, seed=3).state_dict(), build_deit(SMALL, 7, seed=3).state_dict()
+    assert all(torch.equal(first[name], other[name]) for name in first if not name.startswith("head."))
+
+
+def test_attention_maps_are_the_softmax_of_the_scores() -> None:
+    model = build_deit(SMALL, 4, seed=1).eval()
+    images = torch.randn(3, 1, 28, 28)
+    maps = attention_maps(model, images, temperature=2.0)
+    assert maps.shape == (3, 3, 17, 17)
+    torch.testing.assert_close(maps.sum(-1), torch.ones(3, 3, 17), rtol=1e-5, atol=1e-6)
+    # The first layer by hand, from the inputs of its attention.
+    block = model.blocks[0]
+    with torch.no_grad():
+        x = block.norm1(model._pos_embed(model.patch_embed(images)))
+        q, k, _ = block.attn.qkv(x).reshape(3, 17, 3, 2, 8).permute(2, 0, 3, 1, 4).unbind(0)
+        expected = (q @ k.transpose(-2, -1) / 8**0.5 / 2.0).softmax(-1).mean(1)
+    torch.testing.assert_close(maps[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_layer_is_timms() -> None:
+    """Recording or not, open or fused, the layer computes what timm's computes."""
+    ours = MappedAttention(16, num_heads=2, qkv_bias=True)
+    fused = MappedAttention.__mro__[1](16, num_heads=2, qkv_bias=True)
+    fused.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 17, 16)
+    torch.testing.assert_close(ours(x), fused(x), rtol=1e-5, atol=1e-6)
+    with recording(ours, 3.0) as layers:
+        torch.testing.assert_close(ours(x), fused(x), rtol=1e-5, atol=1e-6)
+        assert layers[0].attention_map is not None
+    assert ours.attention_map is None, "nothing is kept after the block"
+    long = torch.randn(1, 80, 16)
+    torch.testing.assert_close(ours(long), fused(long), rtol=1e-5, atol=1e-6)
+
+
+def test_shape_faults_are_all_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        DeiTShape(heads=0, depth=0)
+    assert len(caught.value.faults) == 2
+    with pytest.raises(ConfigError, match="do not tile"):
+        DeiTShape(heads=2, patch_size=5, image_size=28)
