@@ -1,0 +1,59 @@
+"""The user's own images: a ``.npz`` file or a folder with ``train/`` and ``test/``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tippingpoint.errors import DataError
+from tippingpoint.lab.data import arrays, folders
+from tippingpoint.lab.data.builtin import RawSet, SetSummary, summarise
+
+__all__ = ["load_own", "signature", "summarise_own"]
+
+
+def signature(path: Path) -> str:
+    """Return a text that changes when the files change (their names, sizes and times)."""
+    if path.is_dir():
+        return folders.folder_signature(path)
+    state = path.stat()
+    return f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}"
+
+
+def load_own(path: Path, image_size: int, channels: int, classes: tuple[int, ...] | None = None) -> RawSet:
+    """Return the images of a file or folder; those of a folder are resized while they are decoded.
+
+    Parameters
+    ----------
+    path : Path
+        An existing ``.npz`` file or folder.
+    image_size, channels : int
+        Size of the images of a folder, which may each be of another size.
+    classes : tuple of int, optional
+        Classes of a folder that need decoding; by default all.
+
+    Returns
+    -------
+    RawSet
+        Images, labels, class names and fingerprint.
+
+    Raises
+    ------
+    DataError
+        Something in there cannot be used; all faults are named.
+    """
+    if path.is_dir():
+        return folders.load_folder(path, image_size, channels, classes)
+    return arrays.load_npz(_npz(path))
+
+
+def summarise_own(path: Path) -> SetSummary:
+    """Return what is known of a file or folder without decoding its images, see `load_own`."""
+    if path.is_dir():
+        return folders.summarise_folder(path)
+    return summarise(arrays.load_npz(_npz(path)))
+
+
+def _npz(path: Path) -> Path:
+    if path.suffix.lower() != ".npz":
+        raise DataError(f"{path}: a set of images is a .npz file or a folder with train/ and test/, not this file.")
+    return path

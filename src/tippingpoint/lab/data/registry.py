@@ -1,0 +1,130 @@
+"""From a name to a set of images: the package's own, the user's by path, and class views of both."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tippingpoint.errors import DataError, did_you_mean
+from tippingpoint.lab.data import own
+from tippingpoint.lab.data.builtin import BUILTIN, SetSummary
+from tippingpoint.lab.data.images import ImageSet
+from tippingpoint.lab.data.resize import check_shape, resize_images
+from tippingpoint.lab.data.views import parse_name, view_set, view_summary
+
+__all__ = ["available_sets", "describe_image_set", "load_image_set"]
+
+
+def available_sets() -> dict[str, str]:
+    """Return the names of the sets that come with the package, each with a sentence about it."""
+    return {name: entry.about for name, entry in BUILTIN.items()}
+
+
+def load_image_set(name: str, *, image_size: int, channels: int, data_dir: str | Path | None = None) -> ImageSet:
+    """Return a set of images in the study's size, decoded once per process.
+
+    Parameters
+    ----------
+    name : str
+        ``fashion_mnist`` or ``digits``; or a path to a ``.npz`` file or a folder with ``train/`` and ``test/``; each
+        with classes behind it where only some are wanted, such as ``fashion_mnist[6-9]``.
+    image_size : int
+        Side of the images in pixels.
+    channels : int
+        1 for grey, 3 for RGB.
+    data_dir : str or Path, optional
+        Where a relative path starts; by default the working directory.
+
+    Returns
+    -------
+    ImageSet
+        Images uint8 (n, image_size, image_size, channels).
+
+    Raises
+    ------
+    DataError
+        No such set, or its files cannot be used; all faults are named.
+    MissingExtraError
+        Pillow or scikit-learn is needed and missing.
+    """
+    check_shape(image_size, channels)
+    base, classes, path = _resolve(name, data_dir)
+    stamp = own.signature(path) if path is not None else ""
+    return _load(name, base, classes, path, stamp, image_size, channels)
+
+
+@lru_cache(maxsize=4)
+def _load(
+    name: str, base: str, classes: tuple[int, ...] | None, path: Path | None, _stamp: str, size: int, channels: int
+) -> ImageSet:
+    """Load a set; ``_stamp`` changes with the files, so that what is kept is never stale."""
+    whole = BUILTIN[base].load() if path is None else own.load_own(path, size, channels, classes)
+    raw = view_set(name, whole, classes)
+    return ImageSet(
+        name=name,
+        train_images=resize_images(raw.train_images, size, channels),
+        train_labels=raw.train_labels,
+        test_images=resize_images(raw.test_images, size, channels),
+        test_labels=raw.test_labels,
+        class_names=raw.class_names,
+        fingerprint=raw.fingerprint,
+    )
+
+
+def describe_image_set(name: str, data_dir: str | Path | None = None) -> dict[str, Any]:
+    """Return what a plan needs to know of a set, without decoding its images.
+
+    Parameters
+    ----------
+    name : str
+        As for `load_image_set`.
+    data_dir : str or Path, optional
+        As for `load_image_set`.
+
+    Returns
+    -------
+    dict
+        ``n_train``, ``n_test``, ``n_classes`` (int), ``class_names`` (list of str), ``train_counts``, ``test_counts``
+        (lists of int, by class) and ``fingerprint`` (the one that `load_image_set` gives).
+
+    Raises
+    ------
+    DataError
+        No such set, or its folders or arrays are not as they should be.
+    """
+    base, classes, path = _resolve(name, data_dir)
+    whole: SetSummary = BUILTIN[base].summarise() if path is None else own.summarise_own(path)
+    summary = view_summary(name, whole, classes)
+    return {
+        "n_train": sum(summary.train_counts),
+        "n_test": sum(summary.test_counts),
+        "n_classes": len(summary.class_names),
+        "class_names": list(summary.class_names),
+        "train_counts": list(summary.train_counts),
+        "test_counts": list(summary.test_counts),
+        "fingerprint": summary.fingerprint,
+    }
+
+
+def _resolve(name: str, data_dir: str | Path | None) -> tuple[str, tuple[int, ...] | None, Path | None]:
+    """Return the whole set's name, the classes asked for, and the path where it is the user's own."""
+    start = Path(data_dir) if data_dir is not None else Path()
+    if not name.strip() or "\0" in name:
+        raise DataError(f"A set's name is empty or not a name: {name!r}; {_known()}.")
+    if "[" in name and (start / name).exists():  # a folder may well be called photos[old]
+        return name, None, start / name
+    base, classes = parse_name(name)
+    if base in BUILTIN:
+        return base, classes, None
+    path = start / Path(base).expanduser()
+    if path.exists():
+        return base, classes, path
+    if "/" in base or "\\" in base or base.endswith(".npz"):
+        raise DataError(f"{path}: there is no such file or folder; give the path of a .npz file or an image folder.")
+    where = f"a file or folder in {start}" if data_dir is not None else "a file or folder here"
+    raise DataError(f"There is no set '{base}', nor {where};{did_you_mean(base, list(BUILTIN))} {_known()}.")
+
+
+def _known() -> str:
+    return f"the package has {' and '.join(BUILTIN)}, and a path to your own .npz file or image folder will do"
