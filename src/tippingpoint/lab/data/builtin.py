@@ -47,9 +47,10 @@ class SetSummary(NamedTuple):
 
 
 class Builtin(NamedTuple):
-    """One set of the package: a sentence about it and how to get it."""
+    """One set of the package: a sentence about it, its stored (side, channels), and how to get it."""
 
     about: str
+    shape: tuple[int, int]
     load: Callable[[], RawSet]
     summarise: Callable[[], SetSummary]
 
@@ -154,11 +155,13 @@ def summarise(raw: RawSet) -> SetSummary:
 BUILTIN: dict[str, Builtin] = {
     "fashion_mnist": Builtin(
         "clothes, 28x28 grey; 30,000 training images in equal classes and all 10,000 test images (MIT, Zalando SE)",
+        (28, 1),
         _load_fashion_mnist,
         _summarise_fashion_mnist,
     ),
     "digits": Builtin(
         "handwritten digits, 8x8 grey, from scikit-learn; a fixed 30% of each class are the test images",
+        (8, 1),
         _load_digits,
         _summarise_digits,
     ),

@@ -8,7 +8,7 @@ from tippingpoint.errors import DataError
 from tippingpoint.lab.data import arrays, folders
 from tippingpoint.lab.data.builtin import RawSet, SetSummary, summarise
 
-__all__ = ["load_own", "signature", "summarise_own"]
+__all__ = ["load_own", "signature", "stored_shape_own", "summarise_own"]
 
 
 def signature(path: Path) -> str:
@@ -51,6 +51,14 @@ def summarise_own(path: Path) -> SetSummary:
     if path.is_dir():
         return folders.summarise_folder(path)
     return summarise(arrays.load_npz(_npz(path)))
+
+
+def stored_shape_own(path: Path) -> tuple[int, int]:
+    """Return the (shorter side, channels) of a file's images; of a folder, whose images differ, (64, 3)."""
+    if path.is_dir():
+        return 64, 3
+    shape = arrays.load_npz(_npz(path)).train_images.shape
+    return min(shape[1:3]), shape[3] if len(shape) == 4 else 1
 
 
 def _npz(path: Path) -> Path:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tippingpoint.errors import DataError, did_you_mean
+from tippingpoint.errors import DataError, TippingPointError, did_you_mean
 from tippingpoint.lab.data import own
 from tippingpoint.lab.data.builtin import BUILTIN, SetSummary
 from tippingpoint.lab.data.images import ImageSet
 from tippingpoint.lab.data.resize import check_shape, resize_images
 from tippingpoint.lab.data.views import parse_name, view_set, view_summary
 
-__all__ = ["available_sets", "describe_image_set", "load_image_set"]
+__all__ = ["available_sets", "describe_image_set", "load_image_set", "stored_shape"]
 
 
 def available_sets() -> dict[str, str]:
@@ -50,8 +52,9 @@ def load_image_set(name: str, *, image_size: int, channels: int, data_dir: str |
     """
     check_shape(image_size, channels)
     base, classes, path = _resolve(name, data_dir)
-    stamp = own.signature(path) if path is not None else ""
-    return _load(name, base, classes, path, stamp, image_size, channels)
+    with _readable(path):
+        stamp = own.signature(path) if path is not None else ""
+        return _load(name, base, classes, path, stamp, image_size, channels)
 
 
 @lru_cache(maxsize=4)
@@ -94,7 +97,8 @@ def describe_image_set(name: str, data_dir: str | Path | None = None) -> dict[st
         No such set, or its folders or arrays are not as they should be.
     """
     base, classes, path = _resolve(name, data_dir)
-    whole: SetSummary = BUILTIN[base].summarise() if path is None else own.summarise_own(path)
+    with _readable(path):
+        whole: SetSummary = BUILTIN[base].summarise() if path is None else own.summarise_own(path)
     summary = view_summary(name, whole, classes)
     return {
         "n_train": sum(summary.train_counts),
@@ -107,24 +111,46 @@ def describe_image_set(name: str, data_dir: str | Path | None = None) -> dict[st
     }
 
 
+def stored_shape(name: str, data_dir: str | Path | None = None) -> tuple[int, int]:
+    """Return the (side, channels) in which a set is stored; of a folder, whose images differ, (64, 3)."""
+    base, _, path = _resolve(name, data_dir)
+    with _readable(path):
+        return BUILTIN[base].shape if path is None else own.stored_shape_own(path)
+
+
+@contextmanager
+def _readable(path: Path | None) -> Iterator[None]:
+    """Turn what the file system refuses into a sentence that names the file."""
+    try:
+        yield
+    except TippingPointError:
+        raise
+    except OSError as error:
+        where = error.filename or path
+        raise DataError(
+            f"{where}: cannot be read ({error.strerror or error}); check the path and its rights."
+        ) from error
+
+
 def _resolve(name: str, data_dir: str | Path | None) -> tuple[str, tuple[int, ...] | None, Path | None]:
     """Return the whole set's name, the classes asked for, and the path where it is the user's own."""
     start = Path(data_dir) if data_dir is not None else Path()
     if not name.strip() or "\0" in name:
-        raise DataError(f"A set's name is empty or not a name: {name!r}; {_known()}.")
-    if "[" in name and (start / name).exists():  # a folder may well be called photos[old]
-        return name, None, start / name
-    base, classes = parse_name(name)
-    if base in BUILTIN:
-        return base, classes, None
-    path = start / Path(base).expanduser()
-    if path.exists():
-        return base, classes, path
+        raise DataError(f"A set's name is empty or not a name: {name!r}. {_known()}.")
+    with _readable(start):
+        if "[" in name and (start / name).exists():  # a folder may well be called photos[old]
+            return name, None, start / name
+        base, classes = parse_name(name)
+        if base in BUILTIN:
+            return base, classes, None
+        path = start / Path(base).expanduser()
+        if path.exists():
+            return base, classes, path
     if "/" in base or "\\" in base or base.endswith(".npz"):
         raise DataError(f"{path}: there is no such file or folder; give the path of a .npz file or an image folder.")
     where = f"a file or folder in {start}" if data_dir is not None else "a file or folder here"
-    raise DataError(f"There is no set '{base}', nor {where};{did_you_mean(base, list(BUILTIN))} {_known()}.")
+    raise DataError(f"There is no set '{base}', nor {where}.{did_you_mean(base, list(BUILTIN))} {_known()}.")
 
 
 def _known() -> str:
-    return f"the package has {' and '.join(BUILTIN)}, and a path to your own .npz file or image folder will do"
+    return f"The package has {' and '.join(BUILTIN)}, and a path to your own .npz file or image folder will do"
