@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from timm.models.vision_transformer import VisionTransformer
 
@@ -76,24 +76,18 @@ def _shape(model: Mapping[str, Any], data: Mapping[str, Any]) -> DeiTShape:
     return DeiTShape(**model, image_size=data["image_size"], channels=data["channels"])
 
 
-@lru_cache(maxsize=4)
-def _images(name: str, image_size: int, channels: int, data_dir: str | None) -> ImageSet:
-    """Decode a set once a process: a worker trains many cells on it."""
-    return load_image_set(
-        name, image_size=image_size, channels=channels, data_dir=None if data_dir is None else Path(data_dir)
-    )
-
-
 def _image_set(task: Task) -> ImageSet:
     data = task["data"]
-    return _images(data["name"], data["image_size"], data["channels"], data.get("data_dir"))
+    return load_image_set(
+        data["name"], image_size=data["image_size"], channels=data["channels"], data_dir=data.get("data_dir")
+    )
 
 
 def _n_steps(task: Task, own_flops_per_step: float) -> int:
     """Return the steps of a task, the control's extra compute included."""
     settings = TrainingSettings.from_dict(task["training"])
     steps = settings.length.resolve(task["n_images"], settings.batch_size)
-    return steps + math.ceil(task.get("extra_flops", 0.0) / own_flops_per_step)
+    return steps + math.ceil(float(task.get("extra_flops", 0.0)) / own_flops_per_step)
 
 
 @lru_cache(maxsize=64)
@@ -166,7 +160,7 @@ def load_model(folder: Path) -> VisionTransformer:
             about = json.loads(stream.metadata()["tippingpoint"])
         model = build_deit(DeiTShape(**about["shape"]), about["n_classes"], seed=0)
         model.load_state_dict(load_file(path))
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise StoreError(f"{path}: cannot be read as a model ({error}); remove the cell and run it again.") from error
     return model.eval()
 

@@ -48,7 +48,7 @@ class TrainingRecord:
 
 def as_batch(images: npt.NDArray[np.uint8], device: torch.device | str = "cpu") -> torch.Tensor:
     """Return uint8 images (n, height, width, channels) as a float32 batch (n, channels, height, width) in [-1, 1]."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).contiguous()
+    pixels = torch.tensor(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).contiguous()
     return pixels.float().div_(127.5).sub_(1.0)
 
 
@@ -161,7 +161,7 @@ def train(
     model.to(device).train()
     for teacher in teachers:
         teacher.to(device).eval().requires_grad_(False)
-    pixels, targets = as_batch(images, device), torch.from_numpy(labels).to(device)
+    pixels, targets = as_batch(images, device), torch.tensor(labels).to(device)
     skip: set[str] = getattr(model, "no_weight_decay", set)()
     optimizer = torch.optim.AdamW(
         param_groups_weight_decay(model, settings.weight_decay, no_weight_decay_list=skip),

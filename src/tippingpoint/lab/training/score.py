@@ -65,7 +65,7 @@ def predict_logits(
 
 def fit_temperature(logits: torch.Tensor, labels: npt.NDArray[np.int64]) -> float:
     """Return the temperature that minimises the cross-entropy of ``logits / temperature`` (bounded to 0.05..20)."""
-    targets = torch.from_numpy(labels)
+    targets = torch.tensor(labels)
 
     def loss(log_temperature: float) -> float:
         return float(F.cross_entropy(logits / float(np.exp(log_temperature)), targets))
@@ -100,7 +100,7 @@ def score(
     Scores
         Over all n images.
     """
-    logits, targets = predict_logits(model, images, device=device), torch.from_numpy(labels)
+    logits, targets = predict_logits(model, images, device=device), torch.tensor(labels)
     calibrated = temperature = None
     if calibration is not None and len(calibration[1]):
         temperature = fit_temperature(predict_logits(model, calibration[0], device=device), calibration[1])

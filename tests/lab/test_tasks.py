@@ -1,0 +1,132 @@
+"""The door between a study and the laboratory: true, tiny trainings on the images that come with scikit-learn."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tippingpoint.errors import StoreError
+from tippingpoint.lab import tasks
+
+MODEL = {"heads": 2, "head_dim": 8, "depth": 2, "patch_size": 7}
+SMALL = {**MODEL, "heads": 1}
+PRETRAIN: dict[str, Any] = {
+    "kind": "pretrain",
+    "model": MODEL,
+    "data": {"name": "digits[0-4]", "image_size": 14, "channels": 1, "validation_fraction": 0.2},
+    "n_images": 60,
+    "subset_seed": 0,
+    "seed": 0,
+    "score_on": "test",
+    "training": {"length": {"steps": 30}, "batch_size": 16, "learning_rate": 3e-3, "warmup_steps": 3},
+    "guidance": None,
+    "teachers": [],
+    "label_smoothing": 0.0,
+    "extra_flops": 0.0,
+}
+
+
+def changed(task: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(task), **changes}
+
+
+GUIDED = changed(
+    PRETRAIN,
+    guidance={"label_weight": 0.5, "temperature": 2.0, "attention_weight": 1.0, "attention_temperature": 1.0},
+    teachers=[SMALL],
+)
+FINETUNE = changed(
+    PRETRAIN,
+    kind="finetune",
+    data={"name": "digits[5-9]", "image_size": 14, "channels": 1, "validation_fraction": 0.2},
+    n_images=40,
+)
+
+
+def done(task: dict[str, Any], folder: Path, **parents: Path) -> tuple[dict[str, Any], Path]:
+    tasks.prepare_worker()
+    folder.mkdir()
+    result = tasks.execute(task, parents, folder)
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    return result, folder
+
+
+def without_time(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name != "wall_s"}
+
+
+def test_a_pretraining_and_its_repeat(tmp_path: Path) -> None:
+    first, folder = done(PRETRAIN, tmp_path / "a")
+    second, again = done(PRETRAIN, tmp_path / "b")
+    assert without_time(first) == without_time(second)
+    assert (folder / "weights.safetensors").read_bytes() == (again / "weights.safetensors").read_bytes()
+    assert first["scores"]["error"] < 0.5, "chance is 0.8: it learned"
+    assert first["scores"]["n_test"] > 200
+    about = tasks.describe(PRETRAIN)
+    assert (first["flops"], first["n_params"]) == (about["flops"], about["n_params"])
+    assert first["teacher_flops"] == 0
+    curve = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
+    assert curve["schema_version"] == 1
+    assert curve["curve"][-1]["step"] == 30
+
+
+def test_guided_and_scratch_students_differ_by_the_guidance_alone(tmp_path: Path) -> None:
+    teacher_result, teacher = done(changed(PRETRAIN, model=SMALL), tmp_path / "teacher")
+    scratch, scratch_folder = done(PRETRAIN, tmp_path / "scratch")
+    guided, guided_folder = done(GUIDED, tmp_path / "guided", teacher_0=teacher)
+    labels_alone = changed(GUIDED, guidance={**GUIDED["guidance"], "label_weight": 1.0, "attention_weight": 0.0})
+    plain, plain_folder = done(labels_alone, tmp_path / "plain")
+    assert (plain_folder / "weights.safetensors").read_bytes() == (scratch_folder / "weights.safetensors").read_bytes()
+    assert plain["teacher_flops"] == 0, "a teacher that enters nothing is not charged"
+    assert guided["scores"] != scratch["scores"]
+    assert guided["flops"] == scratch["flops"]
+    about = tasks.describe(GUIDED)
+    assert guided["teacher_flops"] == teacher_result["flops"] + about["guidance_flops"]
+    assert 0 < about["guidance_flops"] < about["flops"] / 3
+    curve = json.loads((guided_folder / "curve.json").read_text(encoding="utf-8"))["curve"]
+    assert all(point["kl"] > 0 and point["attention"] > 0 for point in curve)
+
+
+def test_fine_tuning_starts_from_the_pretrained_trunk(tmp_path: Path) -> None:
+    _, pretrained = done(PRETRAIN, tmp_path / "pretrained")
+    still = changed(FINETUNE, training={**FINETUNE["training"], "length": {"steps": 1}, "learning_rate": 1e-30})
+    still["training"].update(warmup_learning_rate=0.0, final_learning_rate=0.0, weight_decay=0.0)
+    shape, n_classes = tasks._shape(MODEL, FINETUNE["data"]), 5
+    model = tasks._start(still, shape, n_classes, {"init": pretrained})
+    stored = load_file(pretrained / "weights.safetensors")
+    trunk = {name for name in stored if not name.startswith("head.")}
+    assert all(torch.equal(model.state_dict()[name], stored[name]) for name in trunk)
+    assert not torch.equal(model.state_dict()["head.weight"], stored["head.weight"])
+    result, folder = done(FINETUNE, tmp_path / "tuned", init=pretrained)
+    assert result["scores"]["error"] < 0.6
+    assert not (folder / "weights.safetensors").exists(), "fine-tuned weights are not kept"
+
+
+def test_extra_compute_becomes_steps() -> None:
+    plain = tasks.describe(PRETRAIN)
+    per_step = plain["flops"] / plain["n_steps"]
+    longer = tasks.describe(changed(PRETRAIN, extra_flops=2.5 * per_step))
+    assert longer["n_steps"] == plain["n_steps"] + 3, "rounded up: the control gets no less than the teacher cost"
+
+
+def test_trials_are_scored_on_validation_images(tmp_path: Path) -> None:
+    result, _ = done(changed(PRETRAIN, score_on="validation"), tmp_path / "trial")
+    n_train = 0.7 * 901
+    assert result["scores"]["n_test"] == pytest.approx(0.1 * n_train, rel=0.1)
+
+
+def test_a_broken_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"not a model")
+    with pytest.raises(StoreError, match=r"weights\.safetensors: cannot be read as a model"):
+        tasks.load_model(tmp_path)
+
+
+def test_a_step_is_timed_without_data() -> None:
+    absent = changed(GUIDED, data={**GUIDED["data"], "name": "no such set"})
+    assert 0 < tasks.time_step(absent, n_steps=2) < 1
