@@ -51,6 +51,7 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Value, Value], Value]] = {
     ast.GtE: np.greater_equal,
 }
 _LONGEST = 2000  # characters; deep nesting would otherwise exhaust Python's own parser
+_DEEPEST = 100
 _PLACEHOLDER = "_column_{}_"
 
 
@@ -85,10 +86,7 @@ class Expression:
         source, self._quoted = _take_backticks(text)
         self._tree = _parse(text, source)
         names: dict[str, None] = {}
-        try:
-            self._check(self._tree, names)
-        except RecursionError as error:
-            raise ExpressionError(f"Expression '{text[:40]}...': it is nested too deeply.") from error
+        self._check(self._tree, names)
         self.names: tuple[str, ...] = tuple(names)
 
     def __repr__(self) -> str:
@@ -133,10 +131,12 @@ class Expression:
 
     # -- checking, once ------------------------------------------------------------------------------------------
 
-    def _check(self, node: ast.expr, names: dict[str, None]) -> None:
+    def _check(self, node: ast.expr, names: dict[str, None], depth: int = 0) -> None:
         """Walk the tree, refuse what is not on the whitelist, and collect the columns."""
+        if depth > _DEEPEST:
+            raise ExpressionError(f"Expression '{self.text[:40]}...' is nested more than {_DEEPEST} deep; shorten it.")
         for child in self._parts(node):
-            self._check(child, names)
+            self._check(child, names, depth + 1)
         if isinstance(node, ast.Name):
             names[self._column(node)] = None
 

@@ -1,0 +1,1 @@
+"""From a law and runs to a fitted law: search, polish, seed blocks, intervals, identifiability."""
