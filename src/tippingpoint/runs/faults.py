@@ -1,0 +1,59 @@
+"""Sentences for what is wrong with a table: file, row, column, remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tippingpoint.errors import did_you_mean
+
+__all__ = ["at_rows", "missing_columns"]
+
+_SHOWN = 5
+
+
+def at_rows(
+    bad: NDArray[np.bool_],
+    lines: NDArray[np.intp],
+    column: str,
+    what: str,
+    source: str,
+    word: str,
+    values: Sequence[object] | None = None,
+) -> list[str]:
+    """Return no sentence, or one that names the rows where ``bad`` holds.
+
+    Parameters
+    ----------
+    bad : ndarray of bool, shape (n,)
+        Where the fault is.
+    lines : ndarray of int, shape (n,)
+        What each row is called.
+    column, what : str
+        The column and what is wrong with it, with the remedy.
+    source, word : str
+        The file, and whether ``lines`` are lines or rows.
+    values : sequence, optional
+        The cells; the first faulty one is shown.
+    """
+    at = np.flatnonzero(bad)
+    if not len(at):
+        return []
+    shown = ", ".join(str(int(lines[row])) for row in at[:_SHOWN])
+    more = f" and {len(at) - _SHOWN} more" if len(at) > _SHOWN else ""
+    plural = "s" if len(at) > 1 else ""
+    example = "" if values is None else f" ('{str(values[int(at[0])])[:40]}')"
+    return [f"{source}, {word}{plural} {shown}{more}: column '{column}'{example} {what}."]
+
+
+def missing_columns(names: Iterable[str], present: Iterable[object], source: str) -> list[str]:
+    """Return a sentence for each name that is not a column, with the nearest that is."""
+    known = [str(name) for name in present]
+    listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+    return [
+        f"{source}: there is no column '{name}'.{did_you_mean(name, known) or f' There are: {listed}.'}"
+        for name in dict.fromkeys(names)
+        if name not in known
+    ]

@@ -1,0 +1,208 @@
+"""From a file or a table in memory to a frame whose rows know their lines.
+
+A cell is empty where nothing, ``NA``, ``N/A`` or ``null`` stands in it; ``nan`` counts as empty too.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tippingpoint.errors import EnvironmentFault, MissingExtraError, RunsError
+from tippingpoint.runs.table import Runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["read_table"]
+
+_EMPTY = {"", "na", "n/a", "null", "nan"}
+_STUDY_TABLE = "runs.csv"
+
+
+def read_table(source: Any) -> Runs:
+    """Return a table as it is, without checking its values.
+
+    Parameters
+    ----------
+    source : path, DataFrame or mapping
+        See :func:`tippingpoint.runs.read_runs`.
+
+    Returns
+    -------
+    Runs
+        Empty cells are NaN (numbers) or None (text); columns of numbers throughout are numbers.
+
+    Raises
+    ------
+    RunsError
+        It is none of these, does not exist, or is damaged.
+    EnvironmentFault
+        The file exists and the system will not let it be read.
+    """
+    import pandas as pd
+
+    if isinstance(source, pd.DataFrame):
+        frame = source.reset_index(drop=True)
+        return _finish(frame, "table", np.arange(len(frame)), "row")
+    if isinstance(source, Mapping):
+        try:
+            frame = pd.DataFrame({str(name): column for name, column in source.items()})
+        except (ValueError, TypeError) as error:
+            raise RunsError(f"The columns do not make a table ({error}); give lists of one length.") from error
+        return _finish(frame, "table", np.arange(len(frame)), "row")
+    if not isinstance(source, str | Path):
+        raise RunsError(f"Runs are a path, a DataFrame or a mapping of columns, not {type(source).__name__}.")
+    return _read_path(Path(source))
+
+
+def _read_path(path: Path) -> Runs:
+    try:
+        if path.is_dir():
+            if not (path / _STUDY_TABLE).is_file():
+                raise RunsError(f"{path}: the directory has no {_STUDY_TABLE}; run the study first (tippingpoint run).")
+            path = path / _STUDY_TABLE
+        if not path.is_file():
+            raise RunsError(f"{path}: there is no such file; name a CSV, JSONL or Parquet file or a study directory.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be read ({error.strerror or error}); check its permissions.") from error
+    except ValueError as error:  # a zero byte in the name
+        raise error if isinstance(error, RunsError) else RunsError(f"{path!r} is not a path ({error}).") from error
+    kind = path.suffix.lower()
+    if kind in {".parquet", ".pq"}:
+        frame = _read_parquet(data, path)
+        return _finish(frame, str(path), np.arange(len(frame)), "row")
+    text = _decode(data, path)
+    if not text.strip():
+        raise RunsError(f"{path}: the file is empty.")
+    reader = _read_jsonl if kind in {".jsonl", ".ndjson", ".json"} else _read_csv
+    frame, lines = reader(text, path)
+    return _finish(frame, str(path), lines, "line")
+
+
+def _decode(data: bytes, path: Path) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RunsError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text.") from error
+    if "\0" in text:
+        raise RunsError(f"{path}: the file holds zero bytes; it is not a table of text.")
+    return text
+
+
+def _read_parquet(data: bytes, path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(io.BytesIO(data), engine="pyarrow").reset_index(drop=True)
+    except ImportError as error:
+        raise MissingExtraError(f"{path}: Parquet needs pyarrow; pip install 'tippingpoint[parquet]'.") from error
+    except Exception as error:  # pyarrow raises many kinds for a damaged file
+        raise RunsError(f"{path}: cannot be read as Parquet ({str(error)[:120]}).") from error
+
+
+def _read_csv(text: str, path: Path) -> tuple[pd.DataFrame, NDArray[np.intp]]:
+    """Read a CSV with every cell as text, and number its lines."""
+    import pandas as pd
+
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    leading = len(text) - len(text.lstrip("\n"))
+    header = text[leading:].split("\n", 1)[0]
+    separator = max((",", "\t", ";"), key=header.count)
+    _refuse_twins(header, separator, path)
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text[leading:]),
+            sep=separator,
+            dtype=object,
+            keep_default_na=False,
+            skip_blank_lines=False,
+            index_col=False,
+            on_bad_lines="error",
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise RunsError(f"{path}: cannot be read as CSV ({str(error).strip()}).") from error
+    frame.columns = [str(name).strip() for name in frame.columns]
+    height = np.ones(len(frame), dtype=np.intp)
+    if '"' in text:  # a quoted cell may run over several lines
+        for name in frame.columns:
+            height += frame[name].astype(str).str.count("\n").to_numpy(dtype=np.intp)
+    lines = leading + 2 + np.concatenate([[0], np.cumsum(height)[:-1]]).astype(np.intp) if len(frame) else height
+    blank = np.ones(len(frame), dtype=bool)
+    for name in frame.columns:
+        blank &= (frame[name].fillna("").astype(str).str.strip() == "").to_numpy(bool)
+    return frame[~blank].reset_index(drop=True), lines[~blank]
+
+
+def _refuse_twins(header: str, separator: str, path: Path) -> None:
+    names = [name.strip().strip('"') for name in header.split(separator)]
+    twins = sorted({name for name in names if name and names.count(name) > 1})
+    if twins:
+        raise RunsError(f"{path}, line 1: column '{name}' stands there twice; rename one." for name in twins)
+
+
+def _read_jsonl(text: str, path: Path) -> tuple[pd.DataFrame, NDArray[np.intp]]:
+    """Read one JSON object a line."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    lines: list[int] = []
+    faults: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            faults.append(f"{path}, line {number}: is not JSON ({error}).")
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+            lines.append(number)
+        else:
+            faults.append(f"{path}, line {number}: is not a JSON object; write one object a line.")
+    if faults:
+        raise RunsError(faults[:20])
+    return pd.DataFrame(rows), np.array(lines, dtype=np.intp)
+
+
+def _finish(frame: pd.DataFrame, source: str, lines: NDArray[np.intp], word: str) -> Runs:
+    """Give columns plain names, empty cells one form, and numbers their type."""
+    frame = frame.copy()
+    frame.columns = [str(name) for name in frame.columns]
+    if frame.columns.has_duplicates:
+        twins = sorted(set(frame.columns[frame.columns.duplicated()]))
+        raise RunsError(f"{source}: column '{name}' is there twice; rename one." for name in twins)
+    if not len(frame.columns):
+        raise RunsError(f"{source}: there are no columns.")
+    return Runs(frame.apply(_tidy) if len(frame) else frame, source, (), lines, word)
+
+
+def _tidy(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column as numbers where all its cells are, else as text with None for an empty cell."""
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_float_dtype(column.dtype):
+        return (
+            column.astype(object).where(column.notna(), None)
+            if column.dtype == "boolean"
+            else column.astype(column.dtype)
+        )
+    if pd.api.types.is_integer_dtype(column.dtype):
+        return column.astype(float) if column.isna().any() else column
+    cells = column.astype(object)
+    texts = cells.map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
+    empty = texts.map(lambda cell: isinstance(cell, str) and cell.lower() in _EMPTY) | texts.isna()
+    if empty.all():
+        return texts.where(~empty, None).astype(object)
+    numbers = pd.to_numeric(texts.where(~empty, None), errors="coerce")
+    if (numbers.notna() | empty).all() and not texts.map(lambda cell: isinstance(cell, bool)).any():
+        return numbers
+    return texts.where(~empty, None).astype(object)
