@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tippingpoint.runs.cells import floats
 from tippingpoint.runs.columns import GROUP, IDENTITY, NUMBERS, SCHEMA_VERSION, SIZES, TARGETS
 from tippingpoint.runs.faults import at_rows
 from tippingpoint.runs.table import Runs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["check"]
 
@@ -36,60 +42,51 @@ def check(runs: Runs, axes: tuple[str, ...], target: str | None) -> tuple[Runs, 
     asked = [*axes, *([target] if target else [])]
     faults: list[str] = []
     for column in dict.fromkeys(name for name in (*NUMBERS, *asked) if name in present):
-        runs, more = _as_numbers(runs, column)
-        faults += more or _check_range(runs, column, column in axes, column in asked)
+        values, more = _as_numbers(runs, column)
+        faults += more + _check_range(runs, column, values, column in axes, column in asked)
+        if not more:
+            runs = replace(runs, frame=runs.frame.assign(**{column: values}))
     faults += _check_version(runs)
     if not len(runs):
         faults.append(f"{runs.source}: no rows are left{': ' + ' '.join(runs.notes) if runs.notes else '.'}")
-    elif not faults:
-        runs, faults = _check_rows(runs, axes)
-    return runs, faults
+        return runs, faults
+    runs, more = _check_rows(runs, axes)
+    return runs, faults + more
 
 
-def _as_numbers(runs: Runs, column: str) -> tuple[Runs, list[str]]:
-    """Turn a column into floats, or name the cells that are text."""
-    import pandas as pd
-
+def _as_numbers(runs: Runs, column: str) -> tuple[NDArray[np.float64], list[str]]:
+    """Return a column as floats, NaN for empty cells and for text, and name the cells that are text."""
     cells = runs.frame[column]
-    if cells.dtype == float:
-        return runs, []
-    numbers = pd.to_numeric(cells, errors="coerce").astype(float)
-    text = (numbers.isna() & cells.notna() & (cells.astype(str).str.strip().str.lower() != "nan")).to_numpy(bool)
-    said = at_rows(
-        text, runs.line_numbers(), column, "is text; write a number", runs.source, runs.row_word, cells.tolist()
-    )
-    if said:
-        return runs, said
-    return replace(runs, frame=runs.frame.assign(**{column: numbers})), []
+    values = floats(cells).to_numpy(dtype=float)
+    text = np.isnan(values) & cells.notna().to_numpy(bool)
+    text &= (cells.astype(str).str.strip().str.lower() != "nan").to_numpy(bool)
+    word = "is text; write a number"
+    return values, at_rows(text, runs.line_numbers(), column, word, runs.source, runs.row_word, cells.tolist())
 
 
-def _check_range(runs: Runs, column: str, is_axis: bool, is_asked: bool) -> list[str]:
+def _check_range(runs: Runs, column: str, values: NDArray[np.float64], is_axis: bool, is_asked: bool) -> list[str]:
     """Name the cells that are out of range, or empty where nothing can excuse it."""
-    values = runs.frame[column].to_numpy(dtype=float)
-    lines, source, word = runs.line_numbers(), runs.source, runs.row_word
-    cells = values.tolist()
-    faults = at_rows(np.isinf(values), lines, column, "is not finite; write a number", source, word)
-    if is_axis or column in SIZES:
-        remedy = "is not above 0; leave it empty where the size does not apply"
-        faults += at_rows(values <= 0, lines, column, remedy, source, word, cells)
-    if column == "error":
-        wrong = (values < 0) | (values > 1)
-        faults += at_rows(wrong, lines, column, "is outside 0..1; write a fraction", source, word, cells)
-    elif column in TARGETS:
-        faults += at_rows(values < 0, lines, column, "is negative; check the score", source, word, cells)
+    empty = runs.frame[column].isna().to_numpy(bool)
     grouped = any(name in runs.frame.columns for name in GROUP)  # then another group may excuse an empty cell
+    rules = [(np.isinf(values), "is not finite; write a number")]
+    if is_axis or column in SIZES:
+        rules.append((values <= 0, "is not above 0; leave it empty where the size does not apply"))
+    if column == "error":
+        rules.append(((values < 0) | (values > 1), "is outside 0..1; write a fraction"))
+    elif column in TARGETS:
+        rules.append((values < 0, "is negative; check the score"))
     if is_asked and not grouped:
-        faults += at_rows(np.isnan(values), lines, column, "is empty; fill it in or leave the row out", source, word)
-    return faults
+        rules.append((empty, "is empty; fill it in or leave the row out"))
+    lines, cells = runs.line_numbers(), runs.frame[column].tolist()
+    faults = [at_rows(bad, lines, column, what, runs.source, runs.row_word, cells) for bad, what in rules]
+    return [sentence for found in faults for sentence in found]
 
 
 def _check_version(runs: Runs) -> list[str]:
     """Refuse a table that a newer version of the package has written."""
-    import pandas as pd
-
     if "schema_version" not in runs.frame.columns:
         return []
-    versions = pd.to_numeric(runs.frame["schema_version"], errors="coerce").to_numpy(dtype=float)
+    versions = floats(runs.frame["schema_version"]).to_numpy(dtype=float)
     wrong = ~(versions <= SCHEMA_VERSION)
     what = f"is not a version this package reads (up to {SCHEMA_VERSION}); upgrade tippingpoint"
     return at_rows(wrong, runs.line_numbers(), "schema_version", what, runs.source, runs.row_word)
@@ -101,7 +98,7 @@ def _check_rows(runs: Runs, axes: tuple[str, ...]) -> tuple[Runs, list[str]]:
     frame = runs.frame
     if "seed" in frame.columns or "subset_seed" in frame.columns:
         named = [name for name in IDENTITY if name in frame.columns]
-        twice = frame.duplicated(named, keep="first").to_numpy(bool)
+        twice = _hashable(runs).duplicated(named, keep="first").to_numpy(bool)
         what = "belongs to a run that is already there (same group, sizes and seeds); keep one of them"
         faults += at_rows(twice, runs.line_numbers(), "seed", what, runs.source, runs.row_word)
     else:
@@ -111,11 +108,11 @@ def _check_rows(runs: Runs, axes: tuple[str, ...]) -> tuple[Runs, list[str]]:
     for axis in axes:
         if axis in frame.columns and frame[axis].nunique() < 2:
             value = frame[axis].iloc[0]
-            faults.append(f"{runs.source}: axis '{axis}' has a single value ({value:g}); leave it out of the axes.")
+            faults.append(f"{runs.source}: axis '{axis}' has a single value ({value}); leave it out of the axes.")
     return runs, faults
 
 
-def _hashable(runs: Runs):  # type: ignore[no-untyped-def]
+def _hashable(runs: Runs) -> pd.DataFrame:
     """Return the frame with cells such as lists as text, so that rows can be compared."""
     frame = runs.frame
     texts = [name for name in frame.columns if frame[name].dtype == object]

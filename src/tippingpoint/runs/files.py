@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.errors import EnvironmentFault, MissingExtraError, RunsError
+from tippingpoint.runs.cells import EMPTY, floats
 from tippingpoint.runs.table import Runs
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_table"]
 
-_EMPTY = {"", "na", "n/a", "null", "nan"}
 _STUDY_TABLE = "runs.csv"
 
 
@@ -199,10 +199,10 @@ def _tidy(column: pd.Series[Any]) -> pd.Series[Any]:
         return column.astype(float) if column.isna().any() else column
     cells = column.astype(object)
     texts = cells.map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
-    empty = texts.map(lambda cell: isinstance(cell, str) and cell.lower() in _EMPTY) | texts.isna()
+    empty = texts.map(lambda cell: isinstance(cell, str) and cell.lower() in EMPTY) | texts.isna()
     if empty.all():
         return texts.where(~empty, None).astype(object)
-    numbers = pd.to_numeric(texts.where(~empty, None), errors="coerce")
+    numbers = floats(texts.where(~empty, None))
     if (numbers.notna() | empty).all() and not texts.map(lambda cell: isinstance(cell, bool)).any():
         return numbers
     return texts.where(~empty, None).astype(object)
