@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -108,15 +110,11 @@ def test_images_are_chosen_evenly() -> None:
     assert times.std() == pytest.approx(np.sqrt(200 * 0.25 * 0.75), rel=0.15)  # binomial
 
 
-@given(class_sizes.map(lambda sizes: [size + 10 for size in sizes]), st.floats(0.1, 0.9))
+@given(class_sizes.map(lambda sizes: [size + 30 for size in sizes]), st.floats(0.1, 0.9))
 @settings(max_examples=60, deadline=None)
 def test_validation_is_disjoint_complete_and_stratified(sizes: list[int], fraction: float) -> None:
     labels = labels_of(sizes, 2)
-    try:
-        pool, validation = split_validation(labels, fraction, "content")
-    except DataError as error:
-        assert "no image of class" in str(error)
-        return
+    pool, validation = split_validation(labels, fraction, "content")
     assert np.sort(np.concatenate([pool, validation])).tolist() == list(range(len(labels)))
     expected = len(validation) * np.array(sizes) / len(labels)
     assert np.abs(np.bincount(labels[validation], minlength=len(sizes)) - expected).max() < 1
@@ -140,7 +138,7 @@ def test_validation_is_disjoint_complete_and_stratified(sizes: list[int], fracti
     ],
 )
 def test_impossible_sizes_are_faults(size: float, words: str) -> None:
-    with pytest.raises(DataError, match=words.replace("(", r"\(").replace("]", r"\]")):
+    with pytest.raises(DataError, match=re.escape(words)):
         nested_subset(np.arange(40) % 4, np.arange(40), size, "content", 0)
 
 
@@ -151,7 +149,7 @@ def test_validation_fraction_out_of_range(fraction: float) -> None:
 
 
 def test_validation_needs_every_class() -> None:
-    with pytest.raises(DataError, match="validation part of 0.01"):
+    with pytest.raises(DataError, match=re.escape("validation part of 0.01")):
         split_validation(np.arange(40) % 4, 0.01, "content")
 
 

@@ -78,9 +78,10 @@ def load_npz(path: Path) -> RawSet:
 def _read(path: Path) -> Arrays:
     """Return the arrays of the file by name."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: this is a single array, not a .npz file; {EXPECTED}.")
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(f"{path}: this is a single array, not a .npz file; {EXPECTED}.")
+        with loaded as archive:
             wanted = {"class_names", *(name for names in NAMINGS for name in names)}
             return {name: archive[name] for name in archive.files if name in wanted}
     except DataError:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -55,11 +56,16 @@ class Builtin(NamedTuple):
     summarise: Callable[[], SetSummary]
 
 
-def _open_packed() -> lzma.LZMAFile:
+@contextmanager
+def _packed() -> Iterator[lzma.LZMAFile]:
+    """Open the packed file; whatever is wrong with it is the installation's fault."""
     try:
-        return lzma.open(resources.files("tippingpoint").joinpath("_data", PACKED).open("rb"))
+        with resources.files("tippingpoint").joinpath("_data", PACKED).open("rb") as raw, lzma.open(raw) as stream:
+            yield stream
     except OSError as error:
         raise EnvironmentFault(f"The package's file {PACKED} cannot be opened ({error}); install it anew.") from error
+    except (lzma.LZMAError, EOFError, ValueError) as error:
+        raise EnvironmentFault(f"The package's file {PACKED} is damaged ({error}); install it anew.") from error
 
 
 def _read_labels(stream: lzma.LZMAFile) -> tuple[dict[str, Any], Labels, Labels]:
@@ -82,20 +88,18 @@ def _read_pixels(stream: lzma.LZMAFile, shape: tuple[int, int, int], labels: Lab
 
 @lru_cache(maxsize=1)
 def _load_fashion_mnist() -> RawSet:
-    try:
-        with _open_packed() as stream:
-            header, train_labels, test_labels = _read_labels(stream)
-            train_images = _read_pixels(stream, tuple(header["train_shape"]), train_labels)
-            test_images = _read_pixels(stream, tuple(header["test_shape"]), test_labels)
-    except (lzma.LZMAError, EOFError, ValueError) as error:
-        raise EnvironmentFault(f"The package's file {PACKED} is damaged ({error}); install it anew.") from error
+    with _packed() as stream:
+        header, train_labels, test_labels = _read_labels(stream)
+        train_images = _read_pixels(stream, tuple(header["train_shape"]), train_labels)
+        test_images = _read_pixels(stream, tuple(header["test_shape"]), test_labels)
+        stream.read(1)  # the checksum stands behind the last pixel
     names = tuple(header["class_names"])
     return RawSet(train_images, train_labels, test_images, test_labels, names, header["fingerprint"])
 
 
 @lru_cache(maxsize=1)
 def _summarise_fashion_mnist() -> SetSummary:
-    with _open_packed() as stream:
+    with _packed() as stream:
         header, *labels = _read_labels(stream)
     train, test = (tuple(np.bincount(part, minlength=10).tolist()) for part in labels)
     return SetSummary(train, test, tuple(header["class_names"]), header["fingerprint"])

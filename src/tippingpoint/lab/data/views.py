@@ -13,7 +13,7 @@ from tippingpoint.lab.data.images import Images, Labels
 
 __all__ = ["check_classes", "parse_name", "view_fingerprint", "view_set", "view_summary"]
 
-_VIEW = re.compile(r"(?P<base>.*[^\[\]])\[(?P<classes>[^\[\]]*)\]", re.DOTALL)
+_VIEW = re.compile(r"(?P<base>.+)\[(?P<classes>[^\[\]]*)\]", re.DOTALL)
 _EXAMPLE = "write it like fashion_mnist[0-5] or fashion_mnist[0,2,4]"
 
 

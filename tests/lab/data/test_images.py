@@ -1,0 +1,92 @@
+"""Sentences on balance, shared images, and bringing images to one shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tippingpoint.errors import DataError
+from tippingpoint.lab.data import ImageSet, find_copies, imbalance, load_image_set, shared_images
+from tippingpoint.lab.data.resize import resize_images
+
+
+def noise(n: int, seed: int, size: int = 6, channels: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, size, size, channels)).astype(np.uint8)
+
+
+def made_set(name: str, train: np.ndarray, test: np.ndarray) -> ImageSet:
+    labels = [np.arange(len(part)) % 2 for part in (train, test)]
+    return ImageSet(name, train, labels[0], test, labels[1], ("a", "b"), "0" * 64)
+
+
+def test_shared_images_are_counted_part_by_part() -> None:
+    train, test, other = noise(10, 0), noise(6, 1), noise(8, 2)
+    first = made_set("first", train, np.concatenate([test, train[:1]]))
+    second = made_set("second", np.concatenate([other, train[:3]]), np.concatenate([test[:2], train[4:5]]))
+    found = shared_images(first, second)
+    # train[0] stands in both of the first set's parts, so it is among test_train too
+    assert (found.train_train, found.train_test, found.test_train, found.test_test) == (3, 1, 1, 2)
+    assert found.sentences()[0] == "3 training images of first are also training images of second."
+    assert shared_images(first, first).sentences() == ["1 training images of first are also test images of first."]
+
+
+def test_copies_are_found_by_content() -> None:
+    images = noise(9, 0)
+    assert find_copies(images, images[[7, 2]].copy()).tolist() == [2, 7]
+    changed = images[[2]].copy()
+    changed[0, 0, 0, 0] ^= 1
+    assert find_copies(images, changed).tolist() == []
+
+
+def test_views_of_one_set_share_nothing() -> None:
+    near, far = (load_image_set(name, image_size=8, channels=1) for name in ("digits[0-5]", "digits[6-9]"))
+    assert shared_images(near, far).sentences() == []
+
+
+def test_sets_of_two_sizes_are_not_compared() -> None:
+    with pytest.raises(DataError, match="same image size"):
+        shared_images(
+            load_image_set("digits", image_size=8, channels=1), load_image_set("digits", image_size=9, channels=1)
+        )
+
+
+def test_imbalance_is_said_not_refused() -> None:
+    assert imbalance(np.arange(30) % 3) is None
+    said = imbalance([0] * 5 + [1] * 50, ["cat", "dog"])
+    assert said is not None
+    assert "'cat' has 5 images and 'dog' has 50, 10 times as many" in said
+
+
+def test_resize_leaves_what_fits_and_scales_the_rest() -> None:
+    images = noise(3, 0, size=6)
+    assert resize_images(images, 6, 1) is images
+    flat = np.full((2, 5, 9, 3), 77, np.uint8)
+    assert np.array_equal(resize_images(flat, 4, 3), np.full((2, 4, 4, 3), 77, np.uint8))
+    assert np.array_equal(resize_images(flat, 4, 1), np.full((2, 4, 4, 1), 77, np.uint8))
+    assert resize_images(images[..., 0], 3, 3).shape == (3, 3, 3, 3)
+
+
+def test_resize_cuts_the_middle_out() -> None:
+    wide = np.zeros((1, 4, 8, 1), np.uint8)
+    wide[:, :, 2:6] = 200
+    assert np.array_equal(resize_images(wide, 4, 1), np.full((1, 4, 4, 1), 200, np.uint8))
+
+
+def test_halving_is_the_antialiased_mean() -> None:
+    # Bilinear, antialiased, at half size: weights 1, 3, 3, 1 of 8 along each side, cut and renormalised at the edge.
+    images = noise(1, 3, size=8)
+    weights = np.zeros((4, 8))
+    for row in range(4):
+        for place, weight in zip(range(2 * row - 1, 2 * row + 3), (1, 3, 3, 1), strict=True):
+            if 0 <= place < 8:
+                weights[row, place] = weight
+    weights /= weights.sum(axis=1, keepdims=True)
+    expected = weights @ images[0, :, :, 0].astype(float) @ weights.T
+    assert np.abs(resize_images(images, 4, 1)[0, :, :, 0] - expected).max() <= 1.0  # rounded after each side
+
+
+@pytest.mark.parametrize(("size", "channels", "faults"), [(0, 1, 1), (28, 2, 1), (-1, 4, 2), (5000, 3, 1)])
+def test_impossible_shapes(size: int, channels: int, faults: int) -> None:
+    with pytest.raises(DataError) as caught:
+        load_image_set("digits", image_size=size, channels=channels)
+    assert len(caught.value.faults) == faults
