@@ -1,0 +1,14 @@
+"""The report: all that a study found, told in words, figures and tables, in one HTML file.
+
+Figures are data first (``figures_data``), drawn second (``figures``). Deliberately not built: scripts in the page,
+a plotting library of our own, a live page (a later room).
+"""
+
+from tippingpoint.report.analysis import Analysis, Finding, analyse
+from tippingpoint.report.figures import FIGURES, save_figure
+from tippingpoint.report.html import page
+from tippingpoint.report.summary import summary
+from tippingpoint.report.text import answer
+from tippingpoint.report.writing import write_report
+
+__all__ = ["FIGURES", "Analysis", "Finding", "analyse", "answer", "page", "save_figure", "summary", "write_report"]

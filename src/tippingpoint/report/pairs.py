@@ -1,0 +1,179 @@
+r"""Paired differences between two recipes, free of any law.
+
+Symbols: ``B`` seed blocks, ``S`` sizes along the axis, ``d[b, s]`` the difference (first recipe minus second, positive
+where the second helps) of block ``b`` at size ``s``, averaged over whatever else varies there (fine-tunings).
+
+The independent unit is the seed block, so every test is a one-sample t-test over blocks, with ``B - 1`` degrees of
+freedom, of one contrast per block: its *level* (the mean over sizes of ``d[b, s]``) and its *trend* (the slope of
+``d[b, s]`` over ``log2 s``: how much the second recipe gains by doubling the data). A tipping point needs a trend.
+Incomplete blocks are left out of the two tests, so that every contrast is over the same sizes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+__all__ = ["BLOCK", "PairedSize", "PairedTest", "Pairs", "holm", "pair_runs"]
+
+BLOCK = ("subset_seed", "seed")
+SIZES = ("n_pretrain", "n_params", "n_finetune")
+
+
+class PairedTest(NamedTuple):
+    """A t-test over seed blocks: the mean contrast, its standard error, its interval, and p."""
+
+    mean: float
+    standard_error: float
+    low: float
+    high: float
+    p: float
+    n_blocks: int
+
+
+class PairedSize(NamedTuple):
+    """The paired difference at one size: mean over blocks, standard error, interval, number of blocks."""
+
+    size: float
+    mean: float
+    standard_error: float
+    low: float
+    high: float
+    n_blocks: int
+
+
+class Pairs(NamedTuple):
+    """All that is known of two recipes without a law.
+
+    Attributes
+    ----------
+    along : str
+        The axis.
+    points : DataFrame
+        One row per size and block: ``size``, ``block``, ``first``, ``second``, ``difference``.
+    sizes : tuple of PairedSize
+        Summary at each size, ascending.
+    level, trend : PairedTest or None
+        The two tests; None with fewer than two complete blocks (or, for the trend, two sizes).
+    notes : tuple of str
+        What was left out and why.
+    """
+
+    along: str
+    points: pd.DataFrame
+    sizes: tuple[PairedSize, ...]
+    level: PairedTest | None
+    trend: PairedTest | None
+    notes: tuple[str, ...]
+
+
+def pair_runs(first: pd.DataFrame, second: pd.DataFrame, *, along: str, target: str, level: float = 0.9) -> Pairs:
+    """Pair the runs of two recipes by seeds and every size, and summarise the differences.
+
+    Parameters
+    ----------
+    first, second : DataFrame
+        Runs of the two recipes, of one stage and downstream set.
+    along : str
+        The axis along which the differences are told.
+    target : str
+        The column that is compared; lower is better.
+    level : float, default 0.9
+        Probability of the t intervals.
+
+    Returns
+    -------
+    Pairs
+        With no points where nothing pairs.
+    """
+    blocks = [name for name in BLOCK if name in first and name in second and first[name].notna().any()]
+    sizes = [name for name in dict.fromkeys((*SIZES, along)) if name in first and name in second]
+    points = _points(first, second, blocks, sizes, along, target)
+    summary = tuple(
+        _summary(at, points.loc[points["size"] == at, "difference"], level, bool(blocks))
+        for at in sorted(map(float, points["size"].unique()))
+    )
+    table = points.pivot(index="block", columns="size", values="difference") if len(points) else pd.DataFrame()
+    notes = (
+        [] if blocks else ["The table has no subset_seed and seed: runs cannot be paired by block, so no intervals."]
+    )
+    complete = table.dropna()
+    if blocks and len(complete) < len(table):
+        notes.append(f"{len(table) - len(complete)} of {len(table)} blocks lack a size and are left out of the tests.")
+    if not blocks or len(complete) < 2:
+        return Pairs(along, points, summary, None, None, tuple(notes))
+    values = complete.to_numpy(dtype=float)
+    slopes = _slopes(np.log2(complete.columns.to_numpy(dtype=float)), values)
+    overall = _test(values.mean(axis=1), level)
+    return Pairs(along, points, summary, overall, None if slopes is None else _test(slopes, level), tuple(notes))
+
+
+def _points(
+    first: pd.DataFrame, second: pd.DataFrame, blocks: list[str], sizes: list[str], along: str, target: str
+) -> pd.DataFrame:
+    """Return one row per (size, block) that both recipes have; repeated runs are averaged first."""
+    keys = [*blocks, *sizes]
+    usable = [part.dropna(subset=[target, along]) for part in (first, second)]
+    # A size that no run of either recipe has (n_finetune of the pretrained stage) cannot tell runs apart.
+    keys = [key for key in keys if usable[0][key].notna().any() or usable[1][key].notna().any()]
+    means = [part.groupby(keys, dropna=False)[target].mean() for part in usable]
+    joint = pd.concat(means, axis=1, join="inner", keys=["first", "second"]).reset_index()
+    joint["block"] = (
+        ["·".join(f"{value:g}" for value in row) for row in joint[blocks].to_numpy(float)] if blocks else "all"
+    )
+    joint = joint.rename(columns={along: "size"}).groupby(["size", "block"], as_index=False)[["first", "second"]].mean()
+    joint["difference"] = joint["first"] - joint["second"]
+    return joint
+
+
+def _summary(at: float, differences: pd.Series[float], level: float, has_blocks: bool) -> PairedSize:
+    """Return mean and t interval over the blocks at one size."""
+    values = differences.to_numpy(dtype=float)
+    if not has_blocks or len(values) < 2:
+        return PairedSize(at, float(values.mean()), np.nan, np.nan, np.nan, len(values) if has_blocks else 0)
+    test = _test(values, level)
+    return PairedSize(at, test.mean, test.standard_error, test.low, test.high, len(values))
+
+
+def _slopes(x: np.ndarray, values: np.ndarray) -> np.ndarray | None:
+    """Return each block's least-squares slope over ``x``; None with fewer than two sizes."""
+    if len(x) < 2:
+        return None
+    centred = x - x.mean()
+    return np.asarray(values @ centred / (centred @ centred))
+
+
+def _test(contrasts: np.ndarray, level: float) -> PairedTest:
+    """Return the one-sample t-test of the contrasts against zero."""
+    n = len(contrasts)
+    mean = float(contrasts.mean())
+    error = float(contrasts.std(ddof=1) / np.sqrt(n))
+    half = float(stats.t.ppf(0.5 + level / 2, n - 1)) * error
+    statistic = abs(mean) / error if error > 0 else (np.inf if mean else 0.0)
+    p = float(2 * stats.t.sf(statistic, n - 1))
+    return PairedTest(mean, error, mean - half, mean + half, p, n)
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Return Holm's step-down adjusted p-values (family-wise error over all that are given).
+
+    Parameters
+    ----------
+    p_values : list of float
+        Raw p-values; NaN for a test that could not be made: it stays NaN and does not count.
+
+    Returns
+    -------
+    list of float
+        Adjusted, in the given order, each at most 1 and never below its raw value.
+    """
+    adjusted = [float("nan")] * len(p_values)
+    made = sorted((p, place) for place, p in enumerate(p_values) if not np.isnan(p))
+    highest = 0.0
+    for rank, (p, place) in enumerate(made):
+        highest = max(highest, min(1.0, p * (len(made) - rank)))
+        adjusted[place] = highest
+    return adjusted

@@ -1,0 +1,261 @@
+"""The answer in sentences: the same words stand on the report's first screen and at the end of ``tippingpoint run``."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING
+
+from tippingpoint.report.words import (
+    amount,
+    axis_words,
+    better,
+    exact_size,
+    interval,
+    p_value,
+    percent,
+    signed,
+    size,
+    target_words,
+    unit,
+)
+
+if TYPE_CHECKING:
+    from tippingpoint.report.analysis import Analysis, Finding
+    from tippingpoint.report.pairs import PairedTest
+
+__all__ = [
+    "REGIMES",
+    "answer",
+    "beyond_sentence",
+    "declared_sentence",
+    "headline",
+    "level_sentence",
+    "probability_sentence",
+    "range_words",
+    "regime_sentence",
+    "stationary_sentence",
+    "trend_sentence",
+]
+
+WIDTH = 80
+LINES = 15
+
+
+def range_words(finding: Finding) -> str:
+    """Return the range of sizes that was studied (``250 to 16,000 pretraining images``)."""
+    sizes = finding.sizes
+    words = axis_words(finding.look.along)
+    return f"{exact_size(sizes[0])} to {exact_size(sizes[1])} {words}" if sizes else words
+
+
+def _crossing_words(finding: Finding, place: int, level: float) -> str:
+    value, low, high, inside = finding.crossings[place]
+    text = f"{size(value)} {axis_words(finding.look.along)} ({interval(low, high, level=level)})"
+    return text if inside else f"{text[:-1]}, outside the sizes that were run)"
+
+
+def _in_range(finding: Finding) -> list[int]:
+    return [place for place, crossing in enumerate(finding.crossings) if crossing[3]]
+
+
+def regime_sentence(finding: Finding, level: float = 0.9) -> str:
+    """Say where the second recipe helps, in one sentence with its uncertainty.
+
+    Parameters
+    ----------
+    finding : Finding
+        One look.
+    level : float, default 0.9
+        Probability of the intervals.
+
+    Returns
+    -------
+    str
+        "No boundary in this range" as plainly as a boundary; the reason where none could be fitted.
+    """
+    first, second = finding.look.recipes
+    target = target_words(finding.look.target)
+    if finding.boundary is None:
+        return f"No boundary could be fitted for {target}: {finding.reason.rstrip('.')}."
+    regime = str(finding.boundary.regime)
+    inside = _in_range(finding)
+    edges = [_crossing_words(finding, place, level) for place in inside]
+    never = f"No boundary between {range_words(finding)}: "
+    if regime == "below" and edges:
+        text = f"On {target}, {second} is better up to about {edges[-1]}; above that {first} is better."
+    elif regime == "above" and edges:
+        text = f"On {target}, {second} is better from about {edges[0]}; below that {first} is better."
+    elif regime == "window" and len(edges) > 1:
+        text = (
+            f"On {target}, {second} is better only between about {edges[0]} and {edges[1]}; {first} is better outside."
+        )
+    elif regime == "outside_window" and len(edges) > 1:
+        text = f"On {target}, {second} is worse between about {edges[0]} and {edges[1]}, and better outside."
+    elif regime == "always":
+        text = f"{never}on {target}, {second} is better at every size."
+    elif regime == "never":
+        text = f"{never}on {target}, {first} is better at every size."
+    elif regime == "equal":
+        text = f"{never}on {target}, the two recipes are equal."
+    else:
+        text = f"On {target}, the regime is '{regime}' between {range_words(finding)}."
+    return text
+
+
+def probability_sentence(finding: Finding) -> str:
+    """Say how sure the regime is, and which other is likeliest; empty without a boundary."""
+    if finding.boundary is None or not finding.boundary.regime_probability:
+        return ""
+    shares = {str(name): float(share) for name, share in finding.boundary.regime_probability.items()}
+    regime = str(finding.boundary.regime)
+    second = finding.look.recipes[1]
+    text = f"Of the resampled studies, {percent(shares.get(regime, 0.0))} agree"
+    rivals = sorted(((share, name) for name, share in shares.items() if name != regime and share > 0.005), reverse=True)
+    if rivals:
+        share, name = rivals[0]
+        text += f"; {percent(share)} say instead that {REGIMES.get(name, name).format(second=second)}"
+    return f"{text}."
+
+
+def stationary_sentence(finding: Finding, level: float = 0.9) -> str:
+    """Say where the fitted difference turns, if that lies within the sizes that were run."""
+    if finding.boundary is None or finding.sizes is None:
+        return ""
+    turn = finding.boundary.to_dict().get("stationary") or {}
+    value = turn.get("value")
+    if value is None or not finding.sizes[0] <= value <= finding.sizes[1]:
+        return ""
+    low, high = turn.get("interval") or (None, None)
+    words = axis_words(finding.look.along)
+    return f"The fitted difference turns at about {size(value)} {words} ({interval(low, high, level=level)})."
+
+
+def beyond_sentence(finding: Finding) -> str:
+    """Say what the fitted laws imply beyond the sizes that were run, where that differs."""
+    if finding.boundary is None or finding.boundary.regime_global in (None, finding.boundary.regime):
+        return ""
+    regime = str(finding.boundary.regime_global)
+    told = REGIMES.get(regime, regime).format(second=finding.look.recipes[1])
+    return f"Carried on to all sizes, which no run supports, the fitted laws say that {told}."
+
+
+REGIMES = {
+    "always": "{second} is better at every size",
+    "never": "{second} is better at no size",
+    "below": "{second} is better below one crossing",
+    "above": "{second} is better above one crossing",
+    "window": "{second} is better between two crossings only",
+    "outside_window": "{second} is worse between two crossings only",
+    "equal": "the two are equal",
+}
+
+
+def stands_out(finding: Finding, level: float = 0.9) -> bool:
+    """Whether the paired runs, without any law, show a trend that stands out of the noise between blocks."""
+    return math.isfinite(finding.trend_p) and finding.trend_p < 1 - level
+
+
+def level_sentence(finding: Finding, level: float = 0.9, *, adjusted: bool = False) -> str:
+    """Say who is better on average over the sizes, free of any law."""
+    test = finding.pairs.level
+    if test is None:
+        return _without_test(finding)
+    who = better(test.mean, finding.look.recipes, finding.look.target)
+    noise = "" if finding.level_p < 1 - level else "; this does not stand out of the noise between blocks"
+    return f"Averaged over the sizes, {who} ({_test_words(test, finding, finding.level_p, level, adjusted)}){noise}."
+
+
+def trend_sentence(finding: Finding, level: float = 0.9, *, adjusted: bool = False) -> str:
+    """Say how the difference changes with the axis, free of any law."""
+    test = finding.pairs.trend
+    if test is None:
+        return ""
+    first, second = finding.look.recipes
+    gains, loses = (second, first) if test.mean > 0 else (first, second)
+    if not stands_out(finding, level):
+        text = "Whether the difference changes with the data does not stand out of the noise between blocks"
+    else:
+        words = axis_words(finding.look.along)
+        gain = amount(test.mean, finding.look.target)
+        text = f"Each doubling of the {words} moves the difference by {gain} towards {gains} and away from {loses}"
+    return f"{text} ({_test_words(test, finding, finding.trend_p, level, adjusted)})."
+
+
+def _test_words(test: PairedTest, finding: Finding, p: float, level: float, adjusted: bool) -> str:
+    target = finding.look.target
+    span = interval(test.low, test.high, level=level, show=lambda value: signed(value, target))
+    suffix = f" {unit(target)}" if unit(target) else ""
+    kind = "Holm-adjusted p" if adjusted else "p"
+    value = p_value(p)
+    return f"{span}{suffix}, {kind} {value if value.startswith('<') else f'= {value}'}, {test.n_blocks} blocks"
+
+
+def _without_test(finding: Finding) -> str:
+    if not finding.pairs.sizes:
+        return "No runs of the two recipes share seeds and sizes, so there are no paired differences."
+    blocks = max(point.n_blocks for point in finding.pairs.sizes)
+    means = [point.mean for point in finding.pairs.sizes]
+    who = better(sum(means) / len(means), finding.look.recipes, finding.look.target)
+    have = "one seed block only" if blocks == 1 else "no complete seed blocks to compare"
+    return f"Averaged over the sizes, {who}, with {have}: nothing can be said about noise."
+
+
+def headline(analysis: Analysis) -> str:
+    """Return the answer in one sentence (what the report opens with).
+
+    Parameters
+    ----------
+    analysis : Analysis
+        What ``analyse`` returned.
+
+    Returns
+    -------
+    str
+    """
+    finding = analysis.primary
+    if finding is None:
+        return "These runs do not compare two recipes, so there is no boundary to tell; the laws are below."
+    text = regime_sentence(finding, analysis.level)
+    crossed = bool(_in_range(finding))
+    if crossed and finding.pairs.trend is not None and not stands_out(finding, analysis.level):
+        text += " The runs alone, without a fitted law, do not confirm it: the trend does not stand out of the noise."
+    return text
+
+
+def declared_sentence(analysis: Analysis) -> str:
+    """Say what was declared before the runs, or that nothing was."""
+    finding = analysis.primary
+    if finding is None:
+        return "No endpoint was declared, and none could be chosen."
+    if analysis.declared:
+        return f"Declared before the runs: {finding.look.title}."
+    return f"Nothing was declared before the runs; shown as exploratory: {finding.look.title}."
+
+
+def answer(analysis: Analysis) -> str:
+    """Return the answer for a terminal: at most 15 lines of at most 80 columns.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        What ``analyse`` returned.
+
+    Returns
+    -------
+    str
+        Plain text without a line end at its end.
+    """
+    finding = analysis.primary
+    parts = [headline(analysis)]
+    if finding is not None:
+        parts.append(probability_sentence(finding))
+        parts.append(level_sentence(finding, analysis.level))
+        parts.append(trend_sentence(finding, analysis.level))
+    parts.append(declared_sentence(analysis))
+    if analysis.notes:
+        parts.append(f"{len(analysis.notes)} notes and warnings stand in the report.")
+    lines = [line for part in parts if part for line in textwrap.wrap(part, WIDTH, break_on_hyphens=False)]
+    if len(lines) > LINES:
+        lines = [*lines[: LINES - 1], "The rest stands in the report."]
+    return "\n".join(lines)
