@@ -132,7 +132,8 @@ def test_folder(tmp_path: Path, test: str) -> None:
     assert images.train_images.shape == (8, 8, 8, 3)
     assert images.test_labels.tolist() == [0, 0, 1, 1]
     assert images.class_names == ("cat", "dog")
-    stored = np.asarray(Image.open(folder / "train" / "dog" / "0.png"))[:, 1:9]  # middle of 8 x 10
+    with Image.open(folder / "train" / "dog" / "0.png") as image:
+        stored = np.asarray(image)[:, 1:9]  # middle of 8 x 10
     assert np.array_equal(images.train_images[4], stored)
     assert describe_image_set("photos", tmp_path)["fingerprint"] == images.fingerprint
     assert load_image_set("photos", image_size=8, channels=3, data_dir=tmp_path) is images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,10 @@ def load_npz(path: Path) -> RawSet:
 def _read(path: Path) -> Arrays:
     """Return the arrays of the file by name."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise DataError(f"{path}: this is a single array, not a .npz file; {EXPECTED}.")
-        with loaded as archive:
+        with path.open("rb") as stream:  # opened here, because NumPy leaves a broken file open
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(f"{path}: this is a single array, not a .npz file; {EXPECTED}.")
             wanted = {"class_names", *(name for names in NAMINGS for name in names)}
             return {name: archive[name] for name in archive.files if name in wanted}
     except DataError:
@@ -90,7 +91,7 @@ def _read(path: Path) -> Arrays:
         raise DataError(
             f"{path}: cannot be read ({error.strerror or error}); check the file and its rights."
         ) from error
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise DataError(f"{path}: this is not a sound .npz file of plain arrays ({error}); {EXPECTED}.") from error
 
 
