@@ -1,0 +1,111 @@
+"""``tippingpoint run``: what is missing of a study, then the report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tippingpoint.cli._common import print_json
+
+if TYPE_CHECKING:
+    from tippingpoint.study.execute import Outcome
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    study: Annotated[str, typer.Argument(metavar="PRESET_OR_YAML", help="A preset's name or a study file.")],
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="Study directory.", show_default="studies/NAME")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. seeds=2. Repeatable.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes.", show_default="one for each core")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Train only.")] = False,
+) -> int:
+    """Run what is missing of a study, then fit and write report.html.
+
+    The same command goes on after Ctrl-C, a crash or a failed cell: finished cells are never trained again.
+    """
+    from tippingpoint.study.display import make_display
+    from tippingpoint.study.execute import run_study
+    from tippingpoint.study.load import load_study
+
+    loaded = load_study(study, settings or [])
+    root = directory if directory is not None else Path("studies") / loaded.config.name
+    outcome = run_study(loaded, root, workers=workers, display=make_display(quiet=json))
+    report, fault = None, None
+    if not no_report and outcome.state != "interrupted" and outcome.n_rows:
+        report, fault = _report(root)
+    if json:
+        print_json(_summary(outcome, report, fault))
+    else:
+        _tell(outcome, report, fault)
+    return outcome.exit_code
+
+
+def _report(root: Path) -> tuple[Path | None, str | None]:
+    """Write the report; what stands in its way is a sentence, for the runs are complete without it."""
+    from tippingpoint.errors import EnvironmentFault, TippingPointError
+    from tippingpoint.report import write_report
+
+    try:
+        return write_report(root, root / "report.html"), None
+    except EnvironmentFault:
+        raise
+    except TippingPointError as error:
+        return None, " ".join(error.faults)
+
+
+def _summary(outcome: Outcome, report: Path | None, fault: str | None) -> dict[str, Any]:
+    return {
+        "state": outcome.state,
+        "directory": str(outcome.root),
+        "cells": outcome.counts,
+        "trained": outcome.trained,
+        "reused": outcome.reused,
+        "rows": outcome.n_rows,
+        "wall_s": outcome.wall_s,
+        "failures": [
+            {"cell": label, "reason": reason, "log": str(log)}
+            for (label, reason), log in zip(outcome.failures.items(), outcome.logs, strict=True)
+        ],
+        "notes": outcome.notes,
+        "report": str(report) if report else None,
+        "report_fault": fault,
+    }
+
+
+def _tell(outcome: Outcome, report: Path | None, fault: str | None) -> None:
+    from tippingpoint.study.display import duration
+
+    counts = outcome.counts
+    total = sum(counts.values())
+    print(
+        f"{counts['done']} of {total} cells done ({outcome.trained} trained now, {outcome.reused} before) "
+        f"in {duration(outcome.wall_s)}."
+    )
+    print(f"{outcome.root / 'runs.csv'}: {outcome.n_rows} runs.")
+    if report:
+        print(f"{report}: the report.")
+    if fault:
+        print(f"tippingpoint: no report: {fault}", file=sys.stderr)
+    if outcome.failures:
+        print(f"tippingpoint: {counts['failed']} cells failed, {counts['blocked']} wait for them:", file=sys.stderr)
+        for (label, reason), log in zip(outcome.failures.items(), outcome.logs, strict=True):
+            print(f"  {label}: {reason} (log: {log})", file=sys.stderr)
+        print("The same command tries them again.", file=sys.stderr)
+    if outcome.state == "interrupted":
+        print("tippingpoint: interrupted; finished cells are kept, the same command goes on.", file=sys.stderr)

@@ -1,0 +1,343 @@
+"""Runs what is missing of a study: opens the store, places the cells, publishes as they finish.
+
+Whatever ends a run (the end, Ctrl-C, a failing cell, SIGKILL, a full disk), finished cells are whole and stay; the same
+command goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tippingpoint.errors import TippingPointError
+from tippingpoint.files import write_atomic
+from tippingpoint.study.cells import Cell
+from tippingpoint.study.display import Display, Quiet, Snapshot
+from tippingpoint.study.eta import Throughput
+from tippingpoint.study.grid import Grid, build_grid, endpoint_numbers
+from tippingpoint.study.load import Study, dump_config
+from tippingpoint.study.lock import locked
+from tippingpoint.study.publish import machine, write_cells, write_progress, write_runs
+from tippingpoint.study.runners.local import Event, LocalWorkers, usable_cores
+from tippingpoint.study.schedule import Schedule
+from tippingpoint.study.store import Store
+
+__all__ = ["Outcome", "run_study"]
+
+PUBLISH_EVERY = 5.0  # seconds between two writings of runs.csv and cells.jsonl
+PROGRESS_EVERY = 2.0  # of progress.json
+TICK = 0.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a study ended.
+
+    Attributes
+    ----------
+    state : str
+        ``done``, ``failed`` (some cells did) or ``interrupted``.
+    counts : dict of str to int
+        Cells by state.
+    trained : int
+        Cells that this run trained.
+    reused : int
+        Cells that were there before.
+    failures : dict of str to str
+        Label of each failed cell -> reason.
+    logs : list of Path
+        Log of each failed cell.
+    n_rows : int
+        Rows of ``runs.csv``.
+    wall_s : float
+        Seconds of this run.
+    root : Path
+        The study directory.
+    notes : list of str
+        What was mended or should be known.
+    """
+
+    state: str
+    counts: dict[str, int]
+    trained: int
+    reused: int
+    failures: dict[str, str]
+    logs: list[Path]
+    n_rows: int
+    wall_s: float
+    root: Path
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 cells failed, 130 interrupted."""
+        return {"done": 0, "failed": 1}.get(self.state, 130)
+
+
+def run_study(
+    study: Study,
+    root: str | Path,
+    *,
+    workers: int | None = None,
+    display: Display | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Train what a study directory lacks of a study, and publish its tables.
+
+    Parameters
+    ----------
+    study : Study
+        What to run.
+    root : str or Path
+        The study directory; cells that it has already are used.
+    workers : int, optional
+        Processes; by default one for each core that may be used.
+    display : Display, optional
+        Who is told of the progress; by default nobody.
+    environment : mapping of str to str, optional
+        Added to the workers' environment.
+
+    Returns
+    -------
+    Outcome
+        How it ended; an interruption is an outcome, not an exception.
+
+    Raises
+    ------
+    StoreError
+        Another run holds the directory, or the disk refuses.
+    EnvironmentFault
+        No worker can start.
+    """
+    grid = build_grid(study)
+    with locked(Path(root)):
+        run = _Run(study, grid, Path(root), display or Quiet())
+        try:
+            return run.go(workers or usable_cores(), environment)
+        finally:
+            run.store.close()
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM (a scheduler's pre-emption) like Ctrl-C while the block runs."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Run:
+    """One run of a study in its directory; the lock is held."""
+
+    def __init__(self, study: Study, grid: Grid, root: Path, display: Display) -> None:
+        self.study, self.grid, self.root, self.display = study, grid, root, display
+        self.store = Store(root, write=True)
+        self.schedule = Schedule(grid, self.store.done())
+        self.throughput = Throughput()
+        self.results = {key: self.store.result(key) for key in self.schedule.before}
+        self.reasons: dict[str, str] = {}
+        self.steps: dict[str, tuple[int, int]] = {}
+        self.started = time.monotonic()
+        self.spent_before = _spent_before(root, study)
+        self.workers = 1
+        self.machine = machine()
+        self.endpoint = endpoint_numbers(study, grid)
+        self._next_publish = self._next_progress = 0.0
+        self.notes = list(self.store.notes)
+        self._keep_config()
+
+    def _keep_config(self) -> None:
+        """Write the resolved study beside its cells; say so if it differs from the one before."""
+        path = self.root / "study.yaml"
+        text = dump_config(self.study.config)
+        before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+        if before is not None and before != text:
+            reused = f"{len(self.schedule.before)} of its {len(self.grid.cells)} cells are here already"
+            self.notes.append(f"The study in {self.root} has changed since the last run; {reused} and are used.")
+        if before != text:
+            write_atomic(path, text)
+
+    # --- the run ---
+
+    def go(self, workers: int, environment: Mapping[str, str] | None) -> Outcome:
+        """Run until nothing is ready and nothing runs."""
+        for note in self.notes:
+            self.display.note(note)
+        state = "failed"
+        try:
+            with _terminable():
+                self._publish("running")
+                todo = self.schedule.counts()["todo"]
+                if todo:
+                    self.workers = min(workers, todo)
+                    self._train(environment)
+            state = "failed" if self.schedule.keys("failed") else "done"
+        except KeyboardInterrupt:
+            state = "interrupted"
+            self._release_running()
+        except TippingPointError:
+            self._release_running()
+            with contextlib.suppress(TippingPointError):  # the disk may be what failed
+                self._publish("failed")
+            raise
+        finally:
+            self.display.close()
+        return self._end(state)
+
+    def _train(self, environment: Mapping[str, str] | None) -> None:
+        pool = LocalWorkers(self.root, self.study.laboratory.executor, self.workers, environment)
+        try:
+            while True:
+                self._feed(pool)
+                if not self.schedule.counts()["running"]:
+                    return
+                for event in pool.wait(TICK):
+                    self._take_note(event)
+                self._tick()
+        finally:
+            pool.stop()
+
+    def _feed(self, pool: LocalWorkers) -> None:
+        """Give every idle worker the next cell."""
+        for _ in range(pool.idle()):
+            key = self.schedule.take()
+            if key is None:
+                return
+            cell = self.grid.cells[key]
+            parents = {role: str(self.store.folder(parent)) for role, parent in cell.parents.items()}
+            self.steps[key] = (0, cell.estimate.n_steps)
+            pool.submit(key, {"cell": cell.describe(), "parents": parents})
+
+    def _take_note(self, event: Event) -> None:
+        key = event["key"]
+        if event["event"] == "step":
+            self.steps[key] = (event["done"], event["total"])
+            return
+        self.steps.pop(key, None)
+        if event["event"] == "done":
+            self.results[key] = self.store.record_done(key)
+            self.schedule.finish(key)
+            self.throughput.add(self.grid.cells[key], event["wall_s"])
+            return
+        if event["fatal"]:
+            raise _as_fault(event)
+        self._failed(self.grid.cells[key], event)
+
+    def _failed(self, cell: Cell, event: Event) -> None:
+        """Keep the traceback, block what depends on the cell, go on with the rest."""
+        lines = str(event["reason"]).strip().splitlines() or ["no reason was given"]
+        blocked = self.schedule.fail(cell.key)
+        self.reasons[cell.key] = lines[0]
+        self.reasons |= dict.fromkeys(blocked, f"waits for {cell.label}, which failed")
+        self.store.record_failed(cell.key, lines[0])
+        log = f"{cell.label}\n{event['reason']}\n\n{event['trace']}\n\n{json.dumps(cell.describe(), indent=1)}\n"
+        write_atomic(self.store.log_path(cell.key), log)
+        self.display.note(f"Failed: {cell.label}: {lines[0]} (log: {self.store.log_path(cell.key)})")
+
+    def _release_running(self) -> None:
+        for key in self.schedule.keys("running"):
+            self.schedule.release(key)
+        self.steps.clear()
+
+    # --- telling ---
+
+    def _snapshot(self, state: str) -> Snapshot:
+        cells = self.grid.cells
+        shares = [(cells[key], done / max(1, total)) for key, (done, total) in self.steps.items()]
+        waiting = [cells[key] for key in self.schedule.keys("todo")]
+        counts = self.schedule.counts()
+        left = counts["todo"] + counts["running"]
+        return Snapshot(
+            name=self.study.config.name,
+            state=state,
+            counts=counts,
+            running=tuple((cells[key].label, *steps) for key, steps in self.steps.items()),
+            eta_s=self.throughput.remaining(waiting, shares, self.workers) if left else 0.0,
+            wall_s=time.monotonic() - self.started,
+        )
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_publish:
+            self._publish("running")
+        elif now >= self._next_progress:
+            self._write_progress(self._snapshot("running"))
+        self.display.update(lambda: self._snapshot("running"))
+
+    def _publish(self, state: str) -> int:
+        rows = write_runs(self.root, self.grid, self.results)
+        write_cells(self.root, self.grid, self.schedule.state, self.results, self.reasons)
+        self._write_progress(self._snapshot(state))
+        self._next_publish = time.monotonic() + PUBLISH_EVERY
+        return rows
+
+    def _write_progress(self, now: Snapshot) -> None:
+        config = self.study.config
+        write_progress(
+            self.root,
+            {
+                "study": {
+                    "name": config.name,
+                    "endpoint": self.endpoint,
+                    "upstream": config.upstream,
+                    "downstream": config.downstream,
+                    "scored_on": config.score_on,
+                },
+                "state": now.state,
+                "cells": {"total": len(self.grid.cells), **now.counts},
+                "eta_s": now.eta_s,
+                "wall_s": self.spent_before + now.wall_s,
+                "workers": self.workers,
+                "images": {name: vars(facts) for name, facts in self.study.images.items()},
+                **self.machine,
+            },
+        )
+        self._next_progress = time.monotonic() + PROGRESS_EVERY
+
+    def _end(self, state: str) -> Outcome:
+        rows = self._publish(state)
+        failed = self.schedule.keys("failed")
+        done = set(self.schedule.keys("done"))
+        return Outcome(
+            state=state,
+            counts=self.schedule.counts(),
+            trained=len(done - self.schedule.before),
+            reused=len(self.schedule.before),
+            failures={self.grid.cells[key].label: self.reasons[key] for key in failed},
+            logs=[self.store.log_path(key) for key in failed],
+            n_rows=rows,
+            wall_s=time.monotonic() - self.started,
+            root=self.root,
+            notes=self.notes,
+        )
+
+
+def _as_fault(event: Event) -> TippingPointError:
+    from tippingpoint.errors import EnvironmentFault
+
+    return EnvironmentFault(f"The run has stopped, finished cells are kept: {event['reason']}")
+
+
+def _spent_before(root: Path, study: Study) -> float:
+    """Return the seconds that earlier runs of the same study took."""
+    try:
+        before = json.loads((root / "progress.json").read_text(encoding="utf-8"))
+        return float(before["wall_s"]) if before["study"]["name"] == study.config.name else 0.0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0

@@ -1,0 +1,289 @@
+"""From a study to its cells and to the rows that they will fill.
+
+Within a block everything is paired: the scratch and the guided student of one size see the same images, start from the
+same weights and take their batches in the same order; a teacher is the scratch cell of its own heads on exactly these
+images. A teacher is trained once and shared; a pretrained checkpoint serves all its fine-tunings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tippingpoint.study.cells import Cell, Estimate, RowPlan, canonical_json, cell_key
+from tippingpoint.study.config import Block, Distilled, Training
+from tippingpoint.study.load import Study
+
+__all__ = ["Grid", "build_grid", "endpoint_numbers"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All that a study trains and publishes.
+
+    Attributes
+    ----------
+    cells : dict of str to Cell
+        By key; parents stand before their children.
+    rows : tuple of RowPlan
+        The runs table to come, in its order.
+    """
+
+    cells: dict[str, Cell]
+    rows: tuple[RowPlan, ...]
+
+    def children(self) -> dict[str, list[str]]:
+        """Return key -> keys of the cells that wait for it."""
+        table: dict[str, list[str]] = {key: [] for key in self.cells}
+        for cell in self.cells.values():
+            for parent in dict.fromkeys(cell.parents.values()):
+                table[parent].append(cell.key)
+        return table
+
+
+def build_grid(study: Study) -> Grid:
+    """Return the cells and rows of a study; a pure function of the study.
+
+    Parameters
+    ----------
+    study : Study
+        Checked and resolved.
+
+    Returns
+    -------
+    Grid
+        Cells by key, rows in the order of the runs table.
+    """
+    builder = _Builder(study)
+    for recipe in study.config.recipes.named():
+        builder.add_recipe(recipe)
+    return Grid(builder.cells, tuple(builder.pretrained + builder.finetuned))
+
+
+def _training(settings: Training) -> dict[str, Any]:
+    """Return training settings as a task says them: what is not set is left out."""
+    values = settings.model_dump(mode="json", exclude_none=True)
+    if "steps" in values["length"]:
+        values["length"] = {"steps": values["length"]["steps"]}
+    return values
+
+
+def _teacher_name(heads: Sequence[int]) -> str:
+    return "heads=" + "+".join(map(str, heads))
+
+
+class _Builder:
+    """Collects cells (once each) and rows."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.config = study.config
+        self.cells: dict[str, Cell] = {}
+        self.pretrained: list[RowPlan] = []
+        self.finetuned: list[RowPlan] = []
+        self._costs: dict[str, Mapping[str, float]] = {}
+        self._pretraining = _training(self.config.pretraining)
+        self._finetuning = _training(self.config.finetuning) if self.config.finetuning else {}
+
+    def add_recipe(self, recipe: str) -> None:
+        """Add every cell and row of one recipe."""
+        settings = getattr(self.config.recipes, recipe)
+        pairs: list[tuple[int, tuple[int, ...]]]
+        if hasattr(settings, "pairs"):
+            pairs = [(pair.student, pair.teacher) for pair in settings.pairs]
+        else:
+            pairs = [(student, ()) for student in settings.students]
+        if recipe == "no_pretraining":
+            for student, _ in pairs:
+                for block in self.config.all_blocks():
+                    self._finetune(recipe, student, (), None, block, None)
+            return
+        sizes = settings.n_pretrain if settings.n_pretrain is not None else self.config.n_pretrain
+        wanted = {self.study.n_pretrain[repr(size)] for size in sizes}
+        for student, teacher in pairs:
+            for count in [count for count in self.study.n_pretrain.values() if count in wanted]:
+                for block in self.config.all_blocks():
+                    cell = self._pretrain(recipe, student, teacher, count, block)
+                    self.pretrained.append(RowPlan(cell.key, cell.key, self._columns(cell, recipe, student, teacher)))
+                    if self.config.finetune_recipes is None or recipe in self.config.finetune_recipes:
+                        self._finetune(recipe, student, teacher, count, block, cell)
+
+    # --- tasks ---
+
+    def _task(self, kind: str, student: int, data: str, count: int, block: Block) -> dict[str, Any]:
+        config = self.config
+        about: dict[str, Any] = {
+            "name": data,
+            "image_size": config.image.size,
+            "channels": config.image.channels,
+            "validation_fraction": config.validation_fraction,
+        }
+        if config.data_dir is not None:
+            about["data_dir"] = config.data_dir
+        return {
+            "kind": kind,
+            "model": {**config.model.model_dump(), "heads": student},
+            "data": about,
+            "n_images": count,
+            "subset_seed": block.subset_seed,
+            "seed": block.seed,
+            "score_on": config.score_on,
+            "training": self._pretraining if kind == "pretrain" else self._finetuning,
+            "guidance": None,
+            "teachers": [],
+            "label_smoothing": 0.0,
+            "extra_flops": 0.0,
+        }
+
+    def _guided(self, task: dict[str, Any], teacher: Sequence[int]) -> dict[str, Any]:
+        recipe = self.config.recipes.distilled or Distilled.model_construct(pairs=[])
+        names = ("label_weight", "temperature", "attention_weight", "attention_temperature")
+        models = [{**self.config.model.model_dump(), "heads": heads} for heads in teacher]
+        return {**task, "guidance": {name: getattr(recipe, name) for name in names}, "teachers": models}
+
+    def _pretrain(self, recipe: str, student: int, teacher: tuple[int, ...], count: int, block: Block) -> Cell:
+        """Return the pretraining cell of a recipe, its teachers before it."""
+        task = self._task("pretrain", student, self.config.upstream, count, block)
+        parents: dict[str, str] = {}
+        if recipe == "distilled":
+            for place, heads in enumerate(teacher):
+                parents[f"teacher_{place}"] = self._pretrain("scratch", heads, (), count, block).key
+            task = self._guided(task, teacher)
+        elif recipe == "smoothed" and self.config.recipes.smoothed is not None:
+            task["label_smoothing"] = self.config.recipes.smoothed.label_smoothing
+        elif recipe == "scratch_extra_compute":
+            guides = [self._task("pretrain", heads, self.config.upstream, count, block) for heads in teacher]
+            task["extra_flops"] = self._cost(self._guided(task, teacher))["guidance_flops"] + sum(
+                self._cost(guide)["flops"] for guide in guides
+            )
+        where = self._where(recipe, student, teacher, count, block)
+        return self._cell(task, parents, self.config.upstream, where)
+
+    def _finetune(
+        self, recipe: str, student: int, teacher: tuple[int, ...], count: int | None, block: Block, start: Cell | None
+    ) -> None:
+        """Add the fine-tunings of one checkpoint (or of random weights)."""
+        parents = {"init": start.key} if start else {}
+        for name in self.config.downstream:
+            for images in self.study.n_finetune[name].values():
+                task = self._task("finetune", student, name, images, block)
+                where = self._where(recipe, student, teacher, count, block)
+                where |= {"downstream": name, "n_finetune": images}
+                cell = self._cell(task, parents, name, where)
+                columns = self._columns(cell, recipe, student, teacher, start)
+                columns |= {"n_pretrain": count, "downstream": name, "n_finetune": images}
+                self.finetuned.append(RowPlan(cell.key, start.key if start else None, columns))
+
+    # --- cells and rows ---
+
+    def _where(
+        self, recipe: str, student: int, teacher: tuple[int, ...], count: int | None, block: Block
+    ) -> dict[str, Any]:
+        return {
+            "recipe": recipe,
+            "student": student,
+            "teacher": _teacher_name(teacher) if teacher else None,
+            "n_pretrain": count,
+            "subset_seed": block.subset_seed,
+            "seed": block.seed,
+            "downstream": None,
+            "n_finetune": None,
+        }
+
+    def _cell(self, task: dict[str, Any], parents: dict[str, str], data: str, where: dict[str, Any]) -> Cell:
+        fingerprint = self.study.images[data].fingerprint
+        key = cell_key(task, fingerprint, parents)
+        if key not in self.cells:
+            cost = self._cost(task)
+            estimate = Estimate(
+                n_params=int(cost["n_params"]),
+                n_params_head=int(cost["n_params_head"]),
+                n_steps=int(cost["n_steps"]),
+                flops=float(cost["flops"]),
+                guidance_flops=float(cost["guidance_flops"]),
+            )
+            self.cells[key] = Cell(key, task, parents, fingerprint, where, estimate)
+        return self.cells[key]
+
+    def _cost(self, task: dict[str, Any]) -> Mapping[str, float]:
+        """Ask the laboratory once for each shape of training: seeds cost nothing."""
+        shape = canonical_json({**task, "seed": 0, "subset_seed": 0})
+        if shape not in self._costs:
+            self._costs[shape] = self.study.laboratory.describe(task)
+        return self._costs[shape]
+
+    def _columns(
+        self, cell: Cell, recipe: str, student: int, teacher: tuple[int, ...], start: Cell | None = None
+    ) -> dict[str, Any]:
+        """Return the columns of a row that are known before anything is trained."""
+        guided = start or cell
+        sizes = [
+            self.cells[key].estimate.n_params for role, key in guided.parents.items() if role.startswith("teacher")
+        ]
+        return {
+            "recipe": recipe,
+            "stage": "finetuned" if cell.kind == "finetune" else "pretrained",
+            "upstream": self.config.upstream,
+            "downstream": None,
+            "n_pretrain": guided.task["n_images"] if guided.kind == "pretrain" else None,
+            "student": f"heads={student}",
+            "n_params_teacher": max(sizes) if sizes else None,
+            "teacher": _teacher_name(teacher) if teacher else None,
+            "n_finetune": None,
+            "subset_seed": cell.task["subset_seed"],
+            "seed": cell.task["seed"],
+            "scored_on": self.config.score_on,
+        }
+
+
+def endpoint_numbers(study: Study, grid: Grid) -> dict[str, Any] | None:
+    """Return the primary endpoint with its sizes as numbers, as ``progress.json`` says it.
+
+    Parameters
+    ----------
+    study : Study
+        Whose endpoint.
+    grid : Grid
+        Its cells, which know the student's size.
+
+    Returns
+    -------
+    dict or None
+        None where the study declares no endpoint.
+    """
+    endpoint = study.config.endpoint
+    if endpoint is None:
+        return None
+    student = next(
+        (
+            cell
+            for cell in grid.cells.values()
+            if cell.kind == "pretrain" and cell.task["model"]["heads"] == endpoint.student
+        ),
+        None,
+    )
+    at: dict[str, Any] = {"n_params": student.estimate.n_params if student else None}
+    if endpoint.along != "n_pretrain":
+        at["n_pretrain"] = _held(study.n_pretrain, endpoint.n_pretrain)
+    if endpoint.along != "n_finetune":
+        tuned = study.n_finetune.get(endpoint.downstream or "", {})
+        at["n_finetune"] = _held(tuned, endpoint.n_finetune) if endpoint.stage == "finetuned" else None
+    return {
+        "recipes": list(endpoint.recipes),
+        "along": endpoint.along,
+        "stage": endpoint.stage,
+        "target": endpoint.target,
+        "upstream": study.config.upstream,
+        "downstream": endpoint.downstream,
+        "student": {"heads": endpoint.student},
+        "teacher": _teacher_name(endpoint.teacher) if endpoint.teacher else None,
+        "at": at,
+    }
+
+
+def _held(counts: Mapping[str, int], size: Any) -> int | None:
+    """Return the count of a size that is held fixed; by default the largest."""
+    if size is not None:
+        return counts[repr(size)]
+    return max(counts.values(), default=None)

@@ -1,0 +1,222 @@
+"""From a preset's name or a file to a checked study: all faults at once, each with ``file:line:column``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tippingpoint import presets
+from tippingpoint.errors import ConfigError, EnvironmentFault, did_you_mean
+from tippingpoint.study.checks import Fault, check_config, resolve_images, resolve_sizes
+from tippingpoint.study.config import StudyConfig
+from tippingpoint.study.laboratory import ImageFacts, Laboratory, RealLaboratory
+from tippingpoint.study.source import Document, Loc, apply_overrides, read_yaml
+
+__all__ = ["Study", "dump_config", "load_study", "read_source"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study, ready to become cells.
+
+    Attributes
+    ----------
+    config : StudyConfig
+        What the file says, overrides applied.
+    images : dict of str to ImageFacts
+        Facts of every set that it names.
+    n_pretrain : dict of str to int
+        ``repr`` of each upstream size -> count of images.
+    n_finetune : dict of str to dict of str to int
+        Downstream set -> ``repr`` of each size -> count of images.
+    laboratory : Laboratory
+        What trains.
+    origin : str
+        The preset's name or the file, as the user typed it.
+    """
+
+    config: StudyConfig
+    images: dict[str, ImageFacts]
+    n_pretrain: dict[str, int]
+    n_finetune: dict[str, dict[str, int]]
+    laboratory: Laboratory = field(repr=False)
+    origin: str = ""
+
+
+def read_source(source: str | Path) -> tuple[str, str]:
+    """Return (text, name) of a study file or a preset.
+
+    Parameters
+    ----------
+    source : str or Path
+        A path, or the name of a preset.
+
+    Raises
+    ------
+    ConfigError
+        There is neither such a file nor such a preset, or the file is not text.
+    """
+    word = str(source)
+    path = Path(word)
+    if word in presets.names() and not path.suffix:
+        return presets.read(word), f"{word}.yaml"
+    try:
+        if path.is_file():
+            return path.read_bytes().decode("utf-8"), word
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{word}: is not UTF-8 text (byte {error.start}); is it a YAML file?") from error
+    except OSError as error:
+        raise EnvironmentFault(f"{word}: cannot be read ({error.strerror or error}); check its permissions.") from error
+    known = presets.names()
+    what = "is a directory, not a study file" if path.is_dir() else "is neither a study file nor a preset"
+    raise ConfigError(f"'{word}' {what}.{did_you_mean(word, known)} Presets: {', '.join(known)}.")
+
+
+def load_study(source: str | Path, overrides: Sequence[str] = (), laboratory: Laboratory | None = None) -> Study:
+    """Read, check and resolve a study.
+
+    Parameters
+    ----------
+    source : str or Path
+        A path, or the name of a preset.
+    overrides : sequence of str, default none
+        ``key.key=value``, applied in order.
+    laboratory : Laboratory, optional
+        What trains; by default the package's own.
+
+    Returns
+    -------
+    Study
+        Checked, its sizes resolved to counts.
+
+    Raises
+    ------
+    ConfigError
+        Every fault that was found, each with its place.
+    """
+    lab = laboratory or RealLaboratory()
+    document = read_yaml(*read_source(source))
+    if overrides:
+        apply_overrides(document, overrides)
+    config = _validate(document)
+    images, faults = resolve_images(config, lab)
+    n_pretrain: dict[str, int] = {}
+    n_finetune: dict[str, dict[str, int]] = {}
+    if config.upstream in images:
+        n_pretrain, more = resolve_sizes(
+            config.n_pretrain, images[config.upstream].n_pool, "n_pretrain", config.upstream
+        )
+        faults += more
+    for name in config.downstream:
+        if name in images:
+            n_finetune[name], more = resolve_sizes(config.n_finetune, images[name].n_pool, "n_finetune", name)
+            faults += more
+    _refuse(document, faults)
+    return Study(config, images, n_pretrain, n_finetune, lab, str(source))
+
+
+def _refuse(document: Document, faults: Sequence[Fault], told: Sequence[str] = ()) -> None:
+    """Raise one ConfigError for all faults, if there are any."""
+    sentences = [*told]
+    for loc, fault in faults:
+        key = ".".join(map(str, loc))
+        sentences.append(f"{document.place(loc)}: {key}: {fault}." if key else f"{document.place(loc)}: {fault}.")
+    if sentences:
+        raise ConfigError(list(dict.fromkeys(sentences)))
+
+
+def _validate(document: Document) -> StudyConfig:
+    """Type-check the values, then what several keys must fulfil together."""
+    try:
+        config = StudyConfig.model_validate_json(_as_json(document.data))
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        told = [_sentence(document, detail) for detail in details]
+        unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
+        more: list[Fault] = []
+        if len(unknown) == len(details):  # with the unknown keys gone the rest can be checked too
+            more = check_config(StudyConfig.model_validate_json(_as_json(_without(document.data, unknown))))
+        _refuse(document, more, told)
+        raise
+    _refuse(document, check_config(config))
+    return config
+
+
+def _as_json(data: dict[str, Any]) -> str:
+    return json.dumps(data)
+
+
+def _without(data: dict[str, Any], locs: Sequence[Loc]) -> dict[str, Any]:
+    """Return a copy of the values without some keys."""
+    copy: dict[str, Any] = json.loads(_as_json(data))
+    for loc in locs:
+        target: Any = copy
+        for step in loc[:-1]:
+            target = target[step]
+        target.pop(loc[-1], None)
+    return copy
+
+
+def _sentence(document: Document, detail: Any) -> str:
+    """Turn one of pydantic's faults into a sentence with its place."""
+    loc: Loc = tuple(detail["loc"])
+    kind, dotted = detail["type"], ".".join(map(str, loc))
+    if kind == "extra_forbidden":
+        known = _keys_at(loc[:-1])
+        section = f"of {'.'.join(map(str, loc[:-1]))}" if loc[:-1] else "of a study"
+        hint = did_you_mean(str(loc[-1]), known) or f" The keys {section} are {', '.join(known)}."
+        return f"{document.place(loc, key=True)}: unknown key '{loc[-1]}' {section}.{hint}"
+    if kind == "missing":
+        return f"{document.place(loc)}: the key {dotted} is missing; add it."
+    message = str(detail["msg"])
+    message = message[0].lower() + message[1:]
+    message = message.replace("input should", "should").replace("valid dictionary or object to extract fields from", "")
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        message = "should be a mapping of keys to values"
+    given = detail["input"]
+    shown = "" if isinstance(given, (dict, list)) else f", not {given!r}"
+    where = f"{dotted}: " if dotted else ""
+    return f"{document.place(loc)}: {where}{message}{shown}."
+
+
+def _keys_at(loc: Loc) -> list[str]:
+    """Return the keys that the settings at a place have."""
+    model: Any = StudyConfig
+    for step in loc:
+        if isinstance(step, str):
+            field = getattr(model, "model_fields", {}).get(step)
+            model = _settings_in(field.annotation) if field else None
+    return list(getattr(model, "model_fields", {}))
+
+
+def _settings_in(annotation: Any) -> Any:
+    """Return the settings class inside ``X``, ``X | None`` or ``list[X]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        found = _settings_in(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def dump_config(config: StudyConfig) -> str:
+    """Return a study file that says the same, every default written out."""
+    values = config.model_dump(mode="json")
+    values["recipes"] = {name: value for name, value in values["recipes"].items() if value is not None}
+    return yaml.safe_dump(_plain(values), sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+
+
+def _plain(value: Any) -> Any:
+    """Leave out what is not set: absent and null mean the same in a study file."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

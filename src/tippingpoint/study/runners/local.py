@@ -1,0 +1,205 @@
+"""Worker processes on this machine: one thread each, re-used for many cells, replaced when they die.
+
+The runner and its workers exchange lines of JSON and paths over pipes, nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tippingpoint.errors import EnvironmentFault, MissingExtraError
+
+__all__ = ["Event", "LocalWorkers"]
+
+Event = dict[str, Any]
+THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+MOST_DEATHS = 3  # of workers in a row that never got ready
+
+
+class _Worker:
+    """One process and the cell it is busy with."""
+
+    def __init__(self, root: Path, executor: str, environment: Mapping[str, str]) -> None:
+        self.key: str | None = None
+        self.ready = False
+        self.buffer = b""
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        command = [sys.executable, "-m", "tippingpoint.study.runners.worker"]
+        self.process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+            [*command, "--root", str(root), "--executor", executor],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            env={**os.environ, **dict.fromkeys(THREADS, "1"), **environment},
+            start_new_session=True,  # Ctrl-C reaches the runner alone, which ends its workers itself
+        )
+
+    def give(self, key: str, order: Mapping[str, Any]) -> None:
+        """Hand over a cell; a worker that is dead already shows at the next wait."""
+        self.key = key
+        stdin = self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            if stdin is not None:
+                stdin.write(json.dumps(order).encode() + b"\n")
+                stdin.flush()
+
+    def read(self) -> list[Event] | None:
+        """Return the events that have come in; None where the worker is gone."""
+        assert self.process.stdout is not None  # noqa: S101 - we asked for the pipe
+        chunk = os.read(self.process.stdout.fileno(), 1 << 16)
+        if not chunk:
+            return None
+        *lines, self.buffer = (self.buffer + chunk).split(b"\n")
+        return [json.loads(line) for line in lines if line]
+
+    def last_words(self) -> str:
+        """Return the end of what the worker wrote to standard error."""
+        self.errors.seek(0)
+        return self.errors.read().decode("utf-8", "replace")[-4000:].strip()
+
+    def close(self) -> None:
+        """Close the pipes of a process that has ended."""
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
+
+
+class LocalWorkers:
+    """A set of worker processes.
+
+    Parameters
+    ----------
+    root : Path
+        The study directory.
+    executor : str
+        ``module:function`` that trains.
+    count : int
+        Processes.
+    environment : mapping of str to str, optional
+        Added to the workers' environment.
+    """
+
+    def __init__(self, root: Path, executor: str, count: int, environment: Mapping[str, str] | None = None) -> None:
+        self.root = root
+        self.executor = executor
+        self.environment = dict(environment or {})
+        self.deaths = 0
+        self._selector = selectors.DefaultSelector()
+        self._workers: list[_Worker] = []
+        for _ in range(count):
+            self._start()
+
+    def _start(self) -> None:
+        worker = _Worker(self.root, self.executor, self.environment)
+        self._workers.append(worker)
+        self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
+
+    def idle(self) -> int:
+        """Return how many workers have no cell (a worker that still loads its libraries can be given one)."""
+        return sum(worker.key is None for worker in self._workers)
+
+    def submit(self, key: str, order: Mapping[str, Any]) -> None:
+        """Give a cell to an idle worker, one that is ready before one that still loads."""
+        free = [worker for worker in self._workers if worker.key is None]
+        max(free, key=lambda worker: worker.ready).give(key, order)
+
+    def wait(self, timeout: float) -> list[Event]:
+        """Return what happened, at the latest after ``timeout`` seconds.
+
+        Raises
+        ------
+        EnvironmentFault
+            Workers cannot start here, or one found that the disk is at fault.
+        """
+        events: list[Event] = []
+        for ready, _ in self._selector.select(timeout):
+            worker: _Worker = ready.data
+            received = worker.read()
+            if received is None:
+                events += self._bury(worker)
+                continue
+            for event in received:
+                if event["event"] == "ready":
+                    worker.ready, self.deaths = True, 0
+                elif event["event"] == "broken":
+                    raise _broken(event)
+                else:
+                    if event["event"] in ("done", "failed"):
+                        worker.key = None
+                    events.append(event)
+        return events
+
+    def _bury(self, worker: _Worker) -> list[Event]:
+        """Replace a worker that died; its cell has failed, with a reason."""
+        self._selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
+        code = worker.process.wait()
+        words = worker.last_words()
+        worker.close()
+        self._workers.remove(worker)
+        if not worker.ready:
+            self.deaths += 1
+            if self.deaths >= MOST_DEATHS:
+                last = words.splitlines()[-1] if words else "it said nothing"
+                raise EnvironmentFault(f"Worker processes end before they can start ({_ending(code)}): {last}.")
+        self._start()
+        if worker.key is None:
+            return []
+        return [{"event": "failed", "key": worker.key, "reason": _ending(code), "trace": words, "fatal": False}]
+
+    def stop(self, patience: float = 3.0) -> None:
+        """End all workers, at first politely."""
+        for worker in self._workers:
+            with contextlib.suppress(OSError):
+                worker.process.terminate()
+        end = time.monotonic() + patience
+        for worker in self._workers:
+            try:
+                worker.process.wait(max(0.05, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+            worker.close()
+        self._workers.clear()
+        self._selector.close()
+
+
+def _broken(event: Event) -> EnvironmentFault:
+    """Return why no worker can start."""
+    reason = str(event["reason"])
+    if reason.startswith("ModuleNotFoundError") and "tippingpoint" not in reason:
+        return MissingExtraError(f"{reason}; install the laboratory: pip install 'tippingpoint[lab]'.")
+    return EnvironmentFault(f"A worker process cannot start: {reason}.")
+
+
+def _ending(code: int) -> str:
+    """Say how a process ended."""
+    if code == -signal.SIGKILL:
+        return "the worker process was killed (SIGKILL), most likely because memory ran out; try fewer --workers"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"the worker process was ended by {signal.Signals(-code).name}"
+    return f"the worker process ended with code {code}"
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    affinity: Callable[[int], Sequence[int] | set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return max(1, len(affinity(0)) if affinity else os.cpu_count() or 1)

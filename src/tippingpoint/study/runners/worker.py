@@ -1,0 +1,156 @@
+"""A worker process: takes cells as lines of JSON, trains them one after the other, commits each to the store.
+
+Lines in:  ``{"cell": {...}, "parents": {role: path}}``; the end of the input is the end of the worker, in the middle
+of a training too (so that a killed runner leaves no orphans).
+Lines out: ``{"event": "ready"}``, ``{"event": "step", "key", "done", "total"}``, ``{"event": "done", "key",
+"wall_s"}``, ``{"event": "failed", "key", "reason", "trace", "fatal"}``. Whatever a library prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import json
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from tippingpoint.errors import EnvironmentFault, StoreError, TippingPointError
+from tippingpoint.study.store import begin_cell, commit_cell, verify_cell
+
+__all__ = ["main", "run_cell"]
+
+FATAL = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO}  # no other cell would fare better
+STEP_EVERY = 0.5  # seconds between two reports of one cell
+Execute = Callable[[dict[str, Any], dict[str, Path], Path, Callable[[int, int], None]], dict[str, Any]]
+
+
+def run_cell(
+    root: Path, cell: dict[str, Any], parents: dict[str, str], execute: Execute, report: Callable[[int, int], None]
+) -> Path:
+    """Train one cell and commit it.
+
+    Parameters
+    ----------
+    root : Path
+        The study directory.
+    cell : dict
+        What `Cell.describe` says.
+    parents : dict of str to str
+        Role -> directory of a finished cell; each is verified by hash before it is used.
+    execute : callable
+        The laboratory's ``execute``.
+    report : callable
+        Called with (steps done, steps in all).
+
+    Returns
+    -------
+    Path
+        The finished directory.
+    """
+    folders = {role: Path(path) for role, path in parents.items()}
+    for folder in folders.values():
+        fault = verify_cell(folder)
+        if fault is not None:
+            raise StoreError(f"{folder}: {fault}; run the study again, which trains this cell anew.")
+    aside = begin_cell(root, cell["key"])
+    try:
+        result = execute(cell["task"], folders, aside, report)
+        return commit_cell(aside, root, cell, result)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _load(executor: str) -> Execute:
+    """Load ``module:function`` and let the laboratory prepare the process."""
+    module_name, _, name = executor.partition(":")
+    module = importlib.import_module(module_name)
+    prepare = getattr(module, "prepare_worker", None)
+    if prepare is not None:
+        prepare()
+    execute: Execute = getattr(module, name)
+    return execute
+
+
+def _listen(lines: queue.SimpleQueue[str]) -> None:
+    """Hand on every line; when the runner is gone, so is this process."""
+    for line in sys.stdin:
+        lines.put(line)
+    os._exit(0)
+
+
+class _Reporter:
+    """Writes events; of the steps only a few a second."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.next = 0.0
+
+    def send(self, **event: Any) -> None:
+        self.stream.write(json.dumps(event) + "\n")
+        self.stream.flush()
+
+    def step(self, key: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now >= self.next:
+            self.next = now + STEP_EVERY
+            self.send(event="step", key=key, done=done, total=total)
+
+
+def _is_fatal(error: BaseException) -> bool:
+    """Say whether every other cell would fail like this one: the disk, not the cell, is at fault."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in FATAL:
+            return True
+        cause = cause.__cause__
+    return isinstance(error, EnvironmentFault) and not isinstance(error, StoreError)
+
+
+def _serve(root: Path, executor: str, out: _Reporter) -> None:
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    execute = _load(executor)
+    out.send(event="ready")
+    while True:
+        order = json.loads(lines.get())
+        cell, key = order["cell"], order["cell"]["key"]
+        started = time.perf_counter()
+        try:
+            run_cell(root, cell, order["parents"], execute, lambda done, total, key=key: out.step(key, done, total))  # type: ignore[misc]
+        except Exception as error:
+            reason = str(error) if isinstance(error, TippingPointError) else f"{type(error).__name__}: {error}"
+            trace = traceback.format_exc()
+            out.send(event="failed", key=key, reason=reason, trace=trace, fatal=_is_fatal(error))
+        else:
+            out.send(event="done", key=key, wall_s=time.perf_counter() - started)
+
+
+def main() -> None:
+    """Serve one runner until it closes the line."""
+    parser = argparse.ArgumentParser(prog="tippingpoint worker", description=__doc__)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--executor", required=True)
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's business
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not mix with the events
+    out = _Reporter(events)
+    try:
+        _serve(arguments.root, arguments.executor, out)
+    except Exception as error:
+        out.send(event="broken", reason=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Which cell runs next: of those whose parents are done, the one with the longest work still behind it."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+
+from tippingpoint.study.grid import Grid
+
+__all__ = ["STATES", "Schedule"]
+
+STATES = ("done", "running", "todo", "failed", "blocked")
+
+
+class Schedule:
+    """States of all cells of a grid, and the order of those to do.
+
+    Parameters
+    ----------
+    grid : Grid
+        The cells.
+    done : iterable of str
+        Keys that the store has already.
+
+    Attributes
+    ----------
+    state : dict of str to str
+        Key -> one of `STATES`; ``blocked`` waits for a cell that failed.
+    """
+
+    def __init__(self, grid: Grid, done: Iterable[str]) -> None:
+        self.cells = grid.cells
+        self.children = grid.children()
+        finished = set(done)
+        self.state = {key: "done" if key in finished else "todo" for key in grid.cells}
+        self.before = set(grid.cells) & finished
+        self._waits = {
+            key: sum(self.state[parent] != "done" for parent in set(cell.parents.values()))
+            for key, cell in grid.cells.items()
+        }
+        self._behind = self._work_behind()
+        self._ready: list[tuple[float, int, str]] = []
+        self._place = {key: place for place, key in enumerate(grid.cells)}
+        for key, state in self.state.items():
+            if state == "todo" and not self._waits[key]:
+                self._push(key)
+
+    def _work_behind(self) -> dict[str, float]:
+        """Return the work of the longest chain that starts with each cell (children stand after their parents)."""
+        behind: dict[str, float] = {}
+        for key in reversed(self.cells):
+            longest = max((behind[child] for child in self.children[key]), default=0.0)
+            behind[key] = self.cells[key].estimate.work + longest
+        return behind
+
+    def _push(self, key: str) -> None:
+        heapq.heappush(self._ready, (-self._behind[key], self._place[key], key))
+
+    def take(self) -> str | None:
+        """Return the next cell to run and mark it running; None where none is ready."""
+        if not self._ready:
+            return None
+        key = heapq.heappop(self._ready)[2]
+        self.state[key] = "running"
+        return key
+
+    def finish(self, key: str) -> None:
+        """Mark a cell done; what waited for it alone becomes ready."""
+        self.state[key] = "done"
+        for child in self.children[key]:
+            self._waits[child] -= 1
+            if not self._waits[child] and self.state[child] == "todo":
+                self._push(child)
+
+    def fail(self, key: str) -> list[str]:
+        """Mark a cell failed and all that depends on it blocked; return the blocked ones."""
+        self.state[key] = "failed"
+        blocked = []
+        pending = list(self.children[key])
+        while pending:
+            child = pending.pop()
+            if self.state[child] == "todo":
+                self.state[child] = "blocked"
+                blocked.append(child)
+                pending += self.children[child]
+        return blocked
+
+    def release(self, key: str) -> None:
+        """Put a running cell back: its worker was stopped, not the cell at fault."""
+        self.state[key] = "todo"
+        self._push(key)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many cells are in each state."""
+        counted = Counter(self.state.values())
+        return {state: counted.get(state, 0) for state in STATES}
+
+    def keys(self, state: str) -> list[str]:
+        """Return the cells in a state, in the order of the grid."""
+        return [key for key, now in self.state.items() if now == state]
