@@ -56,7 +56,7 @@ class _Problem(NamedTuple):
     weights: Array  # (R, n) or (1, n)
     objective: Objective
     upper: Array  # (p,)
-    held: NDArray[np.bool_]  # (k,) exponents that stay where they start
+    held: NDArray[np.bool_]  # (R, k) exponents that stay where they start
 
 
 def polish(
@@ -87,7 +87,7 @@ def polish(
         What is minimised.
     max_exponent : float
         Upper bound of the exponents.
-    held : ndarray of bool, shape (k,), optional
+    held : ndarray of bool, shape (k,) or (R, k), optional
         Exponents that stay where they start.
     first_delta : float, default 0
         Where the walk of delta starts, if above the objective's own.
@@ -101,13 +101,13 @@ def polish(
     k = logs.shape[1]
     upper = np.concatenate([np.full(1 + k, np.inf), np.full(k, max_exponent)])
     log_y = np.log(y) if objective.on_logs else np.zeros_like(y)
-    fixed = np.zeros(k, dtype=bool) if held is None else held
+    fixed = np.broadcast_to(np.zeros(k, dtype=bool) if held is None else held, (len(start), k))
     rows = len(start)
     size = max(1, _CHUNK // max(1, len(y)))
     parts = []
     for low in range(0, rows, size):
         own = weights if len(weights) == 1 else weights[low : low + size]
-        problem = _Problem(logs, y, log_y, own, objective, upper, fixed)
+        problem = _Problem(logs, y, log_y, own, objective, upper, fixed[low : low + size])
         parts.append(_polish_chunk(start[low : low + size], problem, first_delta, iterations))
     return Polished(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -192,7 +192,7 @@ def _step(theta: Array, problem: _Problem, delta: Array, damping: Array, rows: N
     gradient, hessian, safe = derivatives(theta, problem, delta, rows)
     k = problem.logs.shape[1]
     held = ((theta <= 0) & (gradient >= 0)) | ((theta >= problem.upper) & (gradient <= 0))
-    held[:, 1 + k :] |= (theta[:, 1 : 1 + k] <= 0) | problem.held  # without a coefficient there is no exponent
+    held[:, 1 + k :] |= (theta[:, 1 : 1 + k] <= 0) | problem.held[rows]  # without a coefficient there is no exponent
     system = hessian + damping[:, None, None] * safe
     size = np.sqrt(np.einsum("rpp->rp", safe)) + 1e-150
     system /= size[:, :, None] * size[:, None, :]

@@ -57,7 +57,7 @@ def check(runs: Runs, axes: tuple[str, ...], target: str | None) -> tuple[Runs, 
 def _as_numbers(runs: Runs, column: str) -> tuple[NDArray[np.float64], list[str]]:
     """Return a column as floats, NaN for empty cells and for text, and name the cells that are text."""
     cells = runs.frame[column]
-    values = floats(cells).to_numpy(dtype=float)
+    values = np.asarray(floats(cells), dtype=np.float64)
     text = np.isnan(values) & cells.notna().to_numpy(bool)
     text &= (cells.astype(str).str.strip().str.lower() != "nan").to_numpy(bool)
     word = "is text; write a number"
