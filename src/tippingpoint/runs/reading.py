@@ -62,7 +62,7 @@ def read_runs(
         runs = _define(runs, name, text)
     if where is not None:
         mask = Expression(where).mask(_columns(runs, where), len(runs))
-        runs = runs.keep(mask, f"not {where}")
+        runs = runs.keep(mask, f"they do not meet {where}")
     needed = [*(axes or ()), *([target] if target else [])]
     faults = missing_columns(needed, runs.frame.columns, runs.source)
     checked, more = check(runs, tuple(axes or ()), target)

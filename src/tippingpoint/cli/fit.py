@@ -1,0 +1,115 @@
+"""``tippingpoint fit``: one law, with intervals and what the data determine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tippingpoint.cli._common import print_json, split_names
+
+if TYPE_CHECKING:
+    from tippingpoint.laws import AdditivePowerLaw
+    from tippingpoint.runs import Runs
+
+__all__ = ["choose_runs", "new_law", "register"]
+
+LAWS = ("auto", "additive")
+
+RunsArgument = Annotated[
+    str, typer.Argument(metavar="RUNS", help="A CSV, JSONL or Parquet file, or a study directory.")
+]
+LawOption = Annotated[str, typer.Option("--law", help="additive, or auto (the additive law for now).")]
+AxesOption = Annotated[str | None, typer.Option("--axes", help="Columns of sizes, joined by commas.")]
+TargetOption = Annotated[str, typer.Option("--target", help="Column to explain.")]
+DefineOption = Annotated[
+    list[str] | None, typer.Option("--define", metavar="NAME=EXPR", help="A new column; may be given several times.")
+]
+WhereOption = Annotated[str | None, typer.Option("--where", metavar="EXPR", help="Condition that rows must meet.")]
+RecipeOption = Annotated[str | None, typer.Option("--recipe", help="Which recipe, where there are several.")]
+StageOption = Annotated[str | None, typer.Option("--stage", help="finetuned (unless said) or pretrained.")]
+UpstreamOption = Annotated[str | None, typer.Option("--upstream", help="Which upstream set.")]
+DownstreamOption = Annotated[str | None, typer.Option("--downstream", help="Which downstream set.")]
+ObjectiveOption = Annotated[str, typer.Option("--objective", help="huber-log, log or squares.")]
+BootstrapOption = Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples of seed blocks; 0 for none.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+
+    @app.command("fit")
+    def fit(
+        runs: RunsArgument,
+        law: LawOption = "additive",
+        axes: AxesOption = None,
+        target: TargetOption = "error",
+        define: DefineOption = None,
+        where: WhereOption = None,
+        recipe: RecipeOption = None,
+        stage: StageOption = None,
+        upstream: UpstreamOption = None,
+        downstream: DownstreamOption = None,
+        objective: ObjectiveOption = "huber-log",
+        bootstrap: BootstrapOption = 1000,
+        seed: SeedOption = 0,
+        level: Annotated[float, typer.Option("--level", help="Level of the intervals.")] = 0.9,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Fit one law, with intervals and what the data determine.
+
+        [bold]tippingpoint fit runs.csv --axes n_pretrain,n_params --target error[/bold]
+        """
+        group = {"recipe": recipe, "stage": stage, "upstream": upstream, "downstream": downstream}
+        chosen, names = choose_runs(runs, axes, target, define, where, group)
+        fitted = new_law(law, names, objective, bootstrap, seed).fit(chosen, target)
+        found = fitted.to_dict(level)
+        if as_json:
+            print_json(found)
+        else:
+            fitted.summary(level)
+
+
+def choose_runs(
+    source: str,
+    axes: str | None,
+    target: str,
+    define: list[str] | None,
+    where: str | None,
+    group: dict[str, str | None],
+) -> tuple[Runs, list[str]]:
+    """Return the runs of one group, and the axes (those that vary where none are named)."""
+    from tippingpoint.runs import default_axes, read_runs, select_group
+
+    names = split_names(axes)
+    table = read_runs(source, axes=names, target=target, define=_definitions(define), where=where)
+    chosen = select_group(table, **group)
+    return chosen, names or default_axes(chosen)
+
+
+def new_law(name: str, axes: list[str], objective: str, bootstrap: int, seed: int) -> AdditivePowerLaw:
+    """Return an unfitted law by its name; an unknown one is an error that lists them."""
+    from tippingpoint.errors import InputError, did_you_mean
+    from tippingpoint.laws import AdditivePowerLaw
+
+    if name not in LAWS:
+        raise InputError(f"--law: there is no law '{name}'; there are {', '.join(LAWS)}.{did_you_mean(name, LAWS)}")
+    return AdditivePowerLaw(axes, objective=objective, bootstrap=bootstrap, random_state=seed)
+
+
+def _definitions(texts: list[str] | None) -> dict[str, str]:
+    """Read ``NAME=EXPR`` options; every faulty one is named."""
+    from tippingpoint.errors import InputError
+
+    found: dict[str, str] = {}
+    faults: list[Any] = []
+    for text in texts or []:
+        name, _, expression = text.partition("=")
+        if name.strip() and expression.strip() and not expression.startswith("="):
+            found[name.strip()] = expression.strip()
+        else:
+            faults.append(f"--define: '{text}' is not of the form NAME=EXPR, for example 'D=C / (6 * N)'.")
+    if faults:
+        raise InputError(faults)
+    return found

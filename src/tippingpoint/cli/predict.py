@@ -1,0 +1,73 @@
+"""``tippingpoint predict``: the error to expect at any sizes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tippingpoint.cli._common import parse_assignments, print_json
+from tippingpoint.cli.fit import (
+    AxesOption,
+    BootstrapOption,
+    DefineOption,
+    DownstreamOption,
+    JsonOption,
+    LawOption,
+    ObjectiveOption,
+    RecipeOption,
+    RunsArgument,
+    SeedOption,
+    StageOption,
+    TargetOption,
+    UpstreamOption,
+    WhereOption,
+    choose_runs,
+    new_law,
+)
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+
+    @app.command("predict")
+    def predict(
+        runs: RunsArgument,
+        at: Annotated[str, typer.Option("--at", metavar="k=v,…", help="The size of every axis.")],
+        law: LawOption = "auto",
+        axes: AxesOption = None,
+        target: TargetOption = "error",
+        interval: Annotated[float, typer.Option("--interval", help="Level of the interval.")] = 0.9,
+        define: DefineOption = None,
+        where: WhereOption = None,
+        recipe: RecipeOption = None,
+        stage: StageOption = None,
+        upstream: UpstreamOption = None,
+        downstream: DownstreamOption = None,
+        objective: ObjectiveOption = "huber-log",
+        bootstrap: BootstrapOption = 1000,
+        seed: SeedOption = 0,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Say what error to expect at any sizes, with an interval.
+
+        [bold]tippingpoint predict runs.csv --at n_pretrain=1e6,n_params=38e6[/bold]
+        """
+        sizes = parse_assignments(at, "--at")
+        group = {"recipe": recipe, "stage": stage, "upstream": upstream, "downstream": downstream}
+        chosen, names = choose_runs(runs, axes, target, define, where, group)
+        fitted = new_law(law, names, objective, bootstrap, seed).fit(chosen, target)
+        guess = fitted.predict(sizes, interval=interval if bootstrap else None)
+        if as_json:
+            print_json(guess.to_dict())
+            return
+        place = ", ".join(f"{axis} = {size:g}" for axis, size in guess.at.items())
+        print(f"{target} at {place}: {float(guess):.6g}")
+        if guess.interval is not None:
+            print(f"{interval:.0%} interval of the expected value: {guess.interval[0]:.6g} to {guess.interval[1]:.6g}")
+        for sentence in guess.warnings:
+            print(f"warning: {sentence}")
+        for sentence in fitted.notes_:
+            print(f"note: {sentence}")
