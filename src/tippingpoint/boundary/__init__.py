@@ -1,5 +1,22 @@
-"""Two recipes, and where the difference of their errors is zero: crossings, regimes, intervals."""
+"""Two recipes, and where the difference of their errors is zero: crossings, regimes, intervals.
 
-from tippingpoint.boundary.power_difference import PowerDifference
+``PowerDifference`` is the mathematics alone; ``find_boundary`` fits, resamples and answers; ``paired_differences`` is
+the second opinion without a law.
+"""
 
-__all__ = ["PowerDifference"]
+from tippingpoint.boundary.find import find_boundary
+from tippingpoint.boundary.paired import SignChange, paired_differences
+from tippingpoint.boundary.power_difference import REGIMES, PowerDifference, Regime
+from tippingpoint.boundary.result import Boundary, Crossing, Stationary
+
+__all__ = [
+    "REGIMES",
+    "Boundary",
+    "Crossing",
+    "PowerDifference",
+    "Regime",
+    "SignChange",
+    "Stationary",
+    "find_boundary",
+    "paired_differences",
+]

@@ -1,7 +1,8 @@
-r"""The sign of ``offset + a D^-alpha - b D^-alpha'`` beyond doubt, by decimal arithmetic of 120 digits.
+r"""The sign of ``offset + a D^-alpha - b D^-alpha'`` beyond doubt, by decimal arithmetic.
 
 Floating point decides nearly every sign; this module is asked only where rounding could turn it. The parameters are
-taken as the exact binary numbers they are.
+taken as the exact binary numbers they are. Eighty digits settle nearly all that is left; 800 settle what cancels over
+the whole range of floats, and what still vanishes then is zero.
 
 Notation
 --------
@@ -12,13 +13,17 @@ pair   a D^-alpha - b D^-alpha' = exp(l2) (exp(d) - 1), l2 = ln b - alpha' x, d 
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from fractions import Fraction
 
 __all__ = ["exact_log_ratio", "exact_sign"]
 
-_DIGITS = 120
-_ZERO = Decimal(10) ** -90  # what cancels to less than this share of its parts is zero
+_DIGITS = (80, 800)
 _TINY = Decimal(10) ** -30  # below it exp(d) - 1 is taken from its series
-_CONTEXT = Context(prec=_DIGITS, rounding=ROUND_HALF_EVEN, Emax=999_999_999_999_999_999, Emin=-999_999_999_999_999_999)
+_FAR = 999_999_999_999_999_999
+
+
+def _context(digits: int) -> Context:
+    return Context(prec=digits, rounding=ROUND_HALF_EVEN, Emax=_FAR, Emin=-_FAR)
 
 
 def _log_expm1(d: Decimal) -> Decimal:
@@ -30,33 +35,83 @@ def _log_expm1(d: Decimal) -> Decimal:
     return (1 - d.exp()).ln()
 
 
-def exact_sign(offset: float, a: float, alpha: float, b: float, alpha_prime: float, *, x: Decimal | float) -> int:
-    """Return the sign of F at ``D = exp(x)`` for positive ``a`` and ``b``.
+def _decimal(value: Fraction) -> Decimal:
+    return Decimal(value.numerator) / Decimal(value.denominator)
+
+
+def _folded(
+    offset: float, a: float, alpha: float, b: float, alpha_prime: float, flat: float
+) -> tuple[Decimal, Decimal, Decimal]:
+    """Return offset, a and b with constant terms and equal exponents folded, without rounding before the end."""
+    constant, first, second = Fraction(offset), Fraction(a), Fraction(b)
+    if alpha < flat:
+        constant, first = constant + first, Fraction(0)
+    if alpha_prime < flat:
+        constant, second = constant - second, Fraction(0)
+    if alpha == alpha_prime:
+        first, second = max(first - second, Fraction(0)), max(second - first, Fraction(0))
+    return _decimal(constant), _decimal(first), _decimal(second)
+
+
+def exact_sign(
+    offset: float,
+    a: float,
+    alpha: float,
+    b: float,
+    alpha_prime: float,
+    *,
+    flat: float,
+    x: float | None = None,
+    size: float = 1.0,
+) -> int:
+    """Return the sign of F at ``D = exp(x)``, or at ``D = size``.
 
     Parameters
     ----------
     offset, a, alpha, b, alpha_prime : float
-        The parameters of F, with ``a > 0`` and ``b > 0``.
-    x : Decimal or float
+        The parameters of F as they were given.
+    flat : float
+        Exponents below it are zero.
+    x : float, optional
         Natural logarithm of D.
+    size : float, default 1
+        D itself, where ``x`` is not given.
 
     Returns
     -------
     int
-        -1, 0 or 1; 0 where F vanishes to 90 digits of its largest part.
+        -1, 0 or 1; 0 where F vanishes to 780 digits of its largest part.
     """
-    with localcontext(_CONTEXT):
-        at = Decimal(x)
-        log_a, log_b = Decimal(a).ln(), Decimal(b).ln()
-        d = log_a - log_b - (Decimal(alpha) - Decimal(alpha_prime)) * at
-        if abs(d) < _ZERO:
-            return (offset > 0) - (offset < 0)
+    for digits in _DIGITS:
+        with localcontext(_context(digits)):
+            constant, first, second = _folded(offset, a, alpha, b, alpha_prime, flat)
+            at = Decimal(x) if x is not None else Decimal(size).ln()
+            found = _sign_of_parts(constant, (first, alpha), (second, alpha_prime), at, Decimal(10) ** (20 - digits))
+        if found is not None:
+            return found
+    return 0
+
+
+def _sign_of_parts(
+    constant: Decimal, first: tuple[Decimal, float], second: tuple[Decimal, float], x: Decimal, zero: Decimal
+) -> int | None:
+    """Return the sign of constant + first - second; None where they cancel to less than ``zero`` of themselves."""
+    rest = (constant > 0) - (constant < 0)
+    logs = [c.ln() - Decimal(p) * x if c else None for c, p in (first, second)]
+    if logs[0] is None or logs[1] is None:
+        side, pair = (1, logs[0]) if logs[1] is None else (-1, logs[1])
+        if pair is None:
+            return rest
+    else:
+        d = first[0].ln() - second[0].ln() - (Decimal(first[1]) - Decimal(second[1])) * x
+        if abs(d) < zero:
+            return rest if rest and d == 0 else None
         side = 1 if d > 0 else -1
-        largest = max(log_a - Decimal(alpha) * at, log_b - Decimal(alpha_prime) * at)
-        if offset == 0 or (offset > 0) == (side > 0):
-            return side
-        lead = largest + _log_expm1(-abs(d)) - Decimal(abs(offset)).ln()
-        return 0 if abs(lead) < _ZERO else side if lead > 0 else -side
+        pair = max(logs[0], logs[1]) + _log_expm1(-abs(d))
+    if rest in (0, side):
+        return side
+    lead = pair - abs(constant).ln()
+    return None if abs(lead) < zero else side if lead > 0 else -side
 
 
 def exact_log_ratio(offset: float, a: float, alpha: float, b: float, alpha_prime: float) -> float:
@@ -72,7 +127,7 @@ def exact_log_ratio(offset: float, a: float, alpha: float, b: float, alpha_prime
     float
         Positive where the extremum has the sign of the powers' part, negative where it keeps the offset's.
     """
-    with localcontext(_CONTEXT):
+    with localcontext(_context(_DIGITS[0])):
         p, q = Decimal(alpha), Decimal(alpha_prime)
         x = ((Decimal(a) * p).ln() - (Decimal(b) * q).ln()) / (p - q)
         part = Decimal(a).ln() + abs(1 - p / q).ln() - p * x  # F(D*) - offset = a (1 - alpha / alpha') D*^-alpha

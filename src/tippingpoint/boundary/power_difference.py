@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Context, Decimal
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, overload
 
@@ -30,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from tippingpoint.boundary.exact_sign import exact_log_ratio, exact_sign
+from tippingpoint.boundary.logs import clipped_sum, exp, log_complement, log_quotient, sign
 from tippingpoint.errors import InputError
 
 __all__ = ["REGIMES", "PowerDifference", "Regime"]
@@ -51,7 +51,6 @@ _TOUCH = 1e-12  # an extremum that is zero to this share of its parts touches ze
 _NARROW = 1e-12  # relative width in D to which a crossing is certified
 _FLAT = 1e-100  # an exponent below it is zero
 _STEEP = 1e6  # no exponent is larger
-_LARGEST_LOG = math.log(np.finfo(float).max)
 
 
 class _Pieces(NamedTuple):
@@ -112,8 +111,6 @@ class PowerDifference:
         if faults:
             raise InputError(faults)
 
-    # ---- the canonical form ------------------------------------------------------------------------------------
-
     @cached_property
     def _folded(self) -> tuple[float, float, float, float, float]:
         """The same F with constant terms in the offset and equal exponents in one term."""
@@ -124,13 +121,13 @@ class PowerDifference:
             constants, b = [*constants, -b], 0.0
         if self.alpha == self.alpha_prime:
             a, b = max(a - b, 0.0), max(b - a, 0.0)
-        return _clipped_sum(constants), a, self.alpha, b, self.alpha_prime
+        return clipped_sum(constants), a, self.alpha, b, self.alpha_prime
 
     @cached_property
     def _log_ratio(self) -> float:
         """ln(a / b) of the folded form, without losing digits where a and b are near."""
         _, a, _, b, _ = self._folded
-        return _log_quotient(a, b)
+        return log_quotient(a, b)
 
     @property
     def log_stationary(self) -> float | None:
@@ -142,7 +139,7 @@ class PowerDifference:
     def _log_extremum(self) -> float:
         """The logarithm of D*, where both powers are there."""
         _, _, alpha, _, alpha_prime = self._folded
-        return (self._log_ratio + _log_quotient(alpha, alpha_prime)) / (alpha - alpha_prime)  # Eq. (14), corrected
+        return (self._log_ratio + log_quotient(alpha, alpha_prime)) / (alpha - alpha_prime)  # Eq. (14), corrected
 
     @property
     def stationary(self) -> float | None:
@@ -151,9 +148,7 @@ class PowerDifference:
         0.0 or inf where D* is beyond the range of floating point; ``log_stationary`` has it then.
         """
         x = self.log_stationary
-        return None if x is None else _exp(x)
-
-    # ---- values and signs --------------------------------------------------------------------------------------
+        return None if x is None else exp(x)
 
     @overload
     def __call__(self, D: float) -> float: ...
@@ -213,27 +208,20 @@ class PowerDifference:
         return int(signs[0]) if sizes.ndim == 0 else signs.reshape(sizes.shape)
 
     def _sign_of_size(self, size: float) -> int:
-        """Return the sign at D; where floating point cannot tell, the logarithm of D is taken to 120 digits too."""
+        """Return the sign at D; where floating point cannot tell, the logarithm of D is not taken from it either."""
         if math.isinf(size):
-            return _sign(self._folded[0])
+            return sign(self._folded[0])
         value, sure = self._scaled(math.log(size))
-        return _sign(value) if sure else self._exact(Decimal(size).ln(Context(prec=120)))
+        return sign(value) if sure else self._exact(size=size)
 
     def _sign_at(self, x: float) -> int:
         """Return the sign at D = exp(x)."""
         value, sure = self._scaled(x)
-        return _sign(value) if sure else self._exact(x)
+        return sign(value) if sure else self._exact(x=x)
 
-    def _exact(self, x: Decimal | float) -> int:
-        offset, a, alpha, b, alpha_prime = self._folded
-        if a > 0 and b > 0:
-            return exact_sign(offset, a, alpha, b, alpha_prime, x=x)
-        # One power: write it as a pair with a term of no weight by D, which is the offset itself.
-        if a > 0:
-            return exact_sign(0.0, a, alpha, -offset, 0.0, x=x) if offset < 0 else 1
-        if b > 0:
-            return exact_sign(0.0, offset, 0.0, b, alpha_prime, x=x) if offset > 0 else -1
-        return _sign(offset)
+    def _exact(self, **place: float) -> int:
+        """Return the sign at ``x`` or ``size`` from the parameters as given, before any folding was rounded."""
+        return exact_sign(self.offset, self.a, self.alpha, self.b, self.alpha_prime, flat=_FLAT, **place)
 
     def _scaled(self, x: float) -> tuple[float, bool]:
         """Return F at exp(x) as a share of its largest part, and whether its sign is beyond rounding."""
@@ -243,24 +231,22 @@ class PowerDifference:
             turn = (alpha - alpha_prime) * x
             d = self._log_ratio - turn
             if d == 0:
-                return float(_sign(offset)), False
+                return float(sign(offset)), False
             doubt_d = 8 * _EPS * (abs(self._log_ratio) + abs(turn))
-            log_pair = max(la - alpha * x, lb - alpha_prime * x) + _log_complement(abs(d))
+            log_pair = max(la - alpha * x, lb - alpha_prime * x) + log_complement(abs(d))
             doubt = 8 * _EPS * (1 + abs(la) + abs(lb) + (alpha + alpha_prime) * abs(x)) + doubt_d / abs(d)
-            sure, side = abs(d) > 2 * doubt_d, _sign(d)
+            sure, side = abs(d) > 2 * doubt_d, sign(d)
         elif a > 0 or b > 0:
             log_c, p, side = (math.log(a), alpha, 1) if a > 0 else (math.log(b), alpha_prime, -1)
             log_pair, sure = log_c - p * x, True
             doubt = 8 * _EPS * (1 + abs(log_c) + p * abs(x))
         else:
-            return float(_sign(offset)), True
+            return float(sign(offset)), True
         if offset == 0 or (offset > 0) == (side > 0):
             return float(side), sure
         lead = log_pair - math.log(abs(offset))
         sure = sure and abs(lead) > doubt + 8 * _EPS * abs(math.log(abs(offset)))
         return (-side * math.expm1(-lead) if lead > 0 else side * math.expm1(lead)), sure
-
-    # ---- crossings and regimes ---------------------------------------------------------------------------------
 
     @cached_property
     def _pieces(self) -> _Pieces:
@@ -272,7 +258,7 @@ class PowerDifference:
         x = self._log_extremum
         if offset == 0:
             return _Pieces((self._log_ratio / (alpha - self.alpha_prime),), (first, -first))
-        if _sign(offset) == -first:  # the extremum lies on the offset's side of zero
+        if sign(offset) == -first:  # the extremum lies on the offset's side of zero
             return _Pieces((self._root(x, -1, first, -first),), (first, -first))
         lead = self._extremum_lead(x)
         if abs(lead) <= _TOUCH:
@@ -286,11 +272,11 @@ class PowerDifference:
         """F = offset + c D^-p with c of either sign, or a constant."""
         offset, a, alpha, b, alpha_prime = self._folded
         if a == 0 and b == 0:
-            return _Pieces((), (_sign(offset),))
+            return _Pieces((), (sign(offset),))
         c, p, first = (a, alpha, 1) if a > 0 else (b, alpha_prime, -1)
-        if offset == 0 or _sign(offset) == first:
+        if offset == 0 or sign(offset) == first:
             return _Pieces((), (first,))
-        return _Pieces((_log_quotient(c, abs(offset)) / p,), (first, -first))
+        return _Pieces((log_quotient(c, abs(offset)) / p,), (first, -first))
 
     def _extremum_lead(self, x: float) -> float:
         """Return ln(|pair| / |offset|) at D*; positive where the extremum is across zero."""
@@ -315,7 +301,7 @@ class PowerDifference:
         while self._sign_at(far) != outer:
             step *= 2
             near, far = far, peak + way * step
-        if _sign(self._scaled(near)[0]) != inner or _sign(self._scaled(far)[0]) != outer:
+        if sign(self._scaled(near)[0]) != inner or sign(self._scaled(far)[0]) != outer:
             return self._bisect(near, far, outer)
         root = float(brentq(lambda x: self._scaled(x)[0], near, far, xtol=1e-300, rtol=4 * _EPS, disp=False))
         width = _NARROW * max(1.0, abs(root))
@@ -346,7 +332,7 @@ class PowerDifference:
         0.0 or inf where one is beyond the range of floating point; ``log_crossings`` has it then. A tangency is not
         a change of sign: see ``tangency``.
         """
-        return tuple(_exp(x) for x in self._pieces.roots)
+        return tuple(exp(x) for x in self._pieces.roots)
 
     @property
     def tangency(self) -> bool:
@@ -406,31 +392,3 @@ def _sizes(D: ArrayLike) -> NDArray[np.float64]:
     if not (sizes > 0).all():
         raise InputError("PowerDifference: a size is zero, negative or not a number; sizes are positive.")
     return sizes
-
-
-def _sign(value: float) -> int:
-    return (value > 0) - (value < 0)
-
-
-def _exp(x: float) -> float:
-    return math.inf if x > _LARGEST_LOG else math.exp(x)
-
-
-def _log_quotient(over: float, under: float) -> float:
-    """Return ln(over / under), with full relative precision where the two are near."""
-    if under / 2 <= over <= under * 2:
-        return math.log1p((over - under) / under)
-    return math.log(over) - math.log(under)
-
-
-def _log_complement(d: float) -> float:
-    """Return ln(1 - exp(-d)) for d > 0."""
-    return math.log(-math.expm1(-d))
-
-
-def _clipped_sum(parts: list[float]) -> float:
-    """Return the correctly rounded sum; beyond the range of floats, the largest float of its sign."""
-    try:
-        return math.fsum(parts)
-    except OverflowError:
-        return math.copysign(float(np.finfo(float).max), math.fsum(part / 4 for part in parts))

@@ -1,0 +1,277 @@
+"""The answer in a sentence, and sentences on what limits it: noise, pairing, misfit, range, compute."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tippingpoint.boundary.draws import FittedPair
+from tippingpoint.boundary.paired import blocks_to_settle, pair_up, sign_changes
+from tippingpoint.boundary.power_difference import PowerDifference, Regime
+from tippingpoint.boundary.result import Crossing
+from tippingpoint.boundary.selection import Selection
+from tippingpoint.boundary.words import axis_words, better, interval_words, size, target_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["answer", "diagnose"]
+
+_UNEQUAL = 0.05  # relative difference of training compute that is worth saying
+
+
+def answer(
+    chosen: Selection,
+    F: PowerDifference,
+    regime: Regime,
+    crossings: list[Crossing],
+    shares: dict[str, float],
+    level: float,
+) -> str:
+    """Return the answer in one or two sentences, the sign said by the better recipe's name."""
+    first, second = chosen.recipes
+    axis = axis_words(chosen.along)
+    inside = [f"{size(c.value)} ({interval_words(c.interval, level)})" for c in crossings if c.in_range]
+    where = f"Between {size(chosen.low)} and {size(chosen.high)} {axis}"
+    if regime == "below":
+        text = f"{where}, {second} is better up to about {inside[0]}, {first} above."
+    elif regime == "above":
+        text = f"{where}, {second} is better from about {inside[0]} on, {first} below."
+    elif regime == "window":
+        text = f"{where}, {second} is better from about {inside[0]} to {inside[1]}, {first} outside of that."
+    elif regime == "outside_window":
+        text = f"{where}, {first} is better from about {inside[0]} to {inside[1]}, {second} outside of that."
+    elif regime == "equal":
+        text = f"No crossing in this range: {where[0].lower()}{where[1:]}, {first} and {second} are equal."
+    else:
+        winner = second if regime == "always" else first
+        text = (
+            f"No crossing in this range: {where[0].lower()}{where[1:]}, {winner} is better at every size by the laws."
+        )
+    ends = [f"{better(F(end), chosen.recipes)} at {size(end)}" for end in (chosen.low, chosen.high)]
+    agree = f" {100 * shares.get(regime, 0.0):.0f}% of the resampled studies agree." if shares else ""
+    return f"{text} In {target_words(chosen.target)}, {ends[0]}, and {ends[1]}.{agree}"
+
+
+def diagnose(
+    chosen: Selection,
+    fitted: FittedPair,
+    regime: Regime,
+    crossings: list[Crossing],
+    shares: dict[str, float],
+    paired: pd.DataFrame,
+    curve: pd.DataFrame,
+    level: float,
+) -> tuple[str, ...]:
+    """Return every sentence that limits the answer, the weightiest first."""
+    found = [
+        *_noise(chosen, paired, curve, level),
+        *_disagreement(chosen, fitted.difference, crossings, paired, level),
+        *_never_changes(chosen, fitted.difference, regime, crossings),
+        *_likelier(regime, shares),
+        *_open_ends(chosen, crossings, level),
+        *_pairing(chosen, paired),
+        *_resampling(fitted),
+        *_laws(fitted),
+        *chosen.warnings,
+        *_student_above_teacher(chosen),
+        *_compute(chosen),
+    ]
+    if fitted.difference.tangency:
+        touch = fitted.difference.stationary or math.nan
+        found.insert(
+            0,
+            f"The difference touches zero at {size(touch)} without crossing it; the least noise decides.",
+        )
+    return tuple(dict.fromkeys(found))
+
+
+def _noise(chosen: Selection, paired: pd.DataFrame, curve: pd.DataFrame, level: float) -> list[str]:
+    """Say where nothing stands out of the noise, and how many more blocks would settle it."""
+    known = paired[paired["n_pairs"] > 1]
+    if len(known):
+        if not ((known["low"] <= 0) & (known["high"] >= 0)).all():
+            return []
+        more = blocks_to_settle(known, level)
+        settle = (
+            "more than 1,000 seed blocks would be needed to settle it"
+            if more is None
+            else f"about {more} more seed blocks would settle it where it is clearest, if means and spreads stay"
+        )
+        return [
+            f"The difference is within noise at every size that was measured ({_name(level)} of the pairs): {settle}."
+        ]
+    if curve["low"].notna().all() and ((curve["low"] <= 0) & (curve["high"] >= 0)).all():
+        return [f"The difference of the laws is within noise over the whole range ({_name(level)})."]
+    return []
+
+
+def _disagreement(
+    chosen: Selection, F: PowerDifference, crossings: list[Crossing], paired: pd.DataFrame, level: float
+) -> list[str]:
+    """Hold the laws against the paired differences, size by size and crossing by crossing."""
+    if not len(paired):
+        return []
+    found = []
+    sizes = paired[chosen.along].to_numpy(dtype=float)
+    law = F(sizes)
+    mean = paired["mean"].to_numpy(dtype=float)
+    contrary = (paired["low"] * paired["high"] > 0).to_numpy() & (law * mean < 0)
+    for place in np.flatnonzero(contrary):
+        found.append(
+            f"Laws and pairs disagree at {size(sizes[place])}: measured, "
+            f"{better(float(mean[place]), chosen.recipes)}, beyond its {_name(level)}; by the laws, "
+            f"{better(float(law[place]), chosen.recipes)}. Trust the pairs there."
+        )
+    strict = pair_up(chosen, 1 - (1 - level) / len(paired))  # all sizes are looked at, so each interval is wider
+    off = (law < strict["low"].to_numpy()) | (law > strict["high"].to_numpy())
+    missed = [size(sizes[place]) for place in np.flatnonzero(off & ~contrary)]
+    if missed:
+        found.append(
+            f"The laws miss the paired differences by more than noise at {', '.join(missed)}: look at the curve."
+        )
+    changes = sign_changes(paired)
+    inside = [c for c in crossings if c.in_range]
+    if len(changes) != len(inside):
+        places = ", ".join(f"{size(change.low)} to {size(change.high)}" for change in changes) or "nowhere"
+        laws = ", ".join(size(c.value) for c in inside) or "nowhere in the range"
+        sure = any(change.sure for change in changes)
+        tail = "" if sure or not changes else " (within noise)"
+        found.append(f"Without laws the mean difference changes its sign at {places}{tail}; the laws cross at {laws}.")
+        return found
+    for change, crossing in zip(changes, inside, strict=True):
+        low, high = crossing.interval or (crossing.value, crossing.value)
+        apart = (low is not None and low > change.high) or (high is not None and high < change.low)
+        if apart or change.direction != crossing.direction:
+            found.append(
+                f"Without laws the sign changes between {size(change.low)} and {size(change.high)}; the laws put it at "
+                f"{size(crossing.value)}."
+            )
+    return found
+
+
+def _never_changes(chosen: Selection, F: PowerDifference, regime: Regime, crossings: list[Crossing]) -> list[str]:
+    """Where nothing crosses in range, say where the laws would, and how far outside that is."""
+    if regime not in ("always", "never"):
+        return []
+    if not crossings:
+        return [
+            "The difference never changes its sign at any size by the laws: there is no boundary to find further out."
+        ]
+    said = []
+    for crossing in crossings:
+        factor = (
+            crossing.value / chosen.high if crossing.value > chosen.high else chosen.low / max(crossing.value, 1e-300)
+        )
+        side = "above" if crossing.value > chosen.high else "below"
+        said.append(f"{size(crossing.value)} ({factor:.3g} times {side} the range)")
+    return [f"The laws would cross at {' and '.join(said)}: an extrapolation, to be measured before it is believed."]
+
+
+def _likelier(regime: Regime, shares: dict[str, float]) -> list[str]:
+    if not shares or next(iter(shares)) == regime:
+        return []
+    name, share = next(iter(shares.items()))
+    return [f"The best fit says '{regime}', but {100 * share:.0f}% of the resamples say '{name}': the regime is open."]
+
+
+def _open_ends(chosen: Selection, crossings: list[Crossing], level: float) -> list[str]:
+    """Say which intervals are open, and why."""
+    found = []
+    for crossing in crossings:
+        if crossing.in_range and crossing.interval is not None and None in crossing.interval:
+            share = 0.0 if crossing.share is None else crossing.share
+            found.append(
+                f"The interval of the crossing at {size(crossing.value)} is open: {100 * share:.0f}% of the resampled "
+                f"studies have it, too many others have none on one side, where the {_name(level)} has no end."
+            )
+    return found
+
+
+def _pairing(chosen: Selection, paired: pd.DataFrame) -> list[str]:
+    """Say where recipes are not paired."""
+    measured = all(np.isfinite(value) for value in chosen.at.values()) and bool(chosen.held or not chosen.at)
+    if not len(paired):
+        if measured:
+            return [
+                "The recipes are not paired (no subset_seed and seed with every size in common): their noise does not "
+                "cancel, and there is no second opinion."
+            ]
+        return ["No run of both recipes stands at exactly these sizes: there is no second opinion from pairs."]
+    blocks = [
+        int(frame.groupby(_seeds(frame), dropna=False).ngroups) if _seeds(frame) else 0 for frame in chosen.frames
+    ]
+    least = int(paired["n_pairs"].min())
+    if least < max(blocks):
+        return [f"Not every run has its pair: {least} to {max(blocks)} seed blocks have both recipes at a size."]
+    return []
+
+
+def _seeds(frame: pd.DataFrame) -> list[str]:
+    return [name for name in ("subset_seed", "seed") if name in frame.columns and frame[name].notna().any()]
+
+
+def _resampling(fitted: FittedPair) -> list[str]:
+    """Say how far the resampling can be trusted."""
+    draws = fitted.draws
+    found = list(fitted.warnings)
+    if draws.blocks < 2:
+        found.append("Nothing can be resampled from one block: intervals and probabilities are missing.")
+    if draws.failed:
+        found.append(f"{draws.failed} resamples lost a recipe or too many of its sizes and were left out.")
+    return found
+
+
+def _laws(fitted: FittedPair) -> list[str]:
+    """Say in which state the fits are."""
+    found = []
+    for fit in fitted.fits:
+        if fit.solution is None:
+            continue
+        for reason in fit.solution.reasons:
+            text = reason
+            for place, axis in enumerate(fit.axes):
+                text = text.replace(f"axis {place}", axis)
+            found.append(f"Law of {fit.recipe}: {text}")
+    return found
+
+
+def _student_above_teacher(chosen: Selection) -> list[str]:
+    """Along model size, the student must stay larger than its teacher."""
+    axes = {"n_params", "n_params_teacher"}
+    if chosen.along not in axes:
+        return []
+    other = chosen.at.get((axes - {chosen.along}).pop())
+    if other is None:
+        return []
+    student, teacher = (chosen.low, other) if chosen.along == "n_params" else (other, chosen.high)
+    if student > teacher:
+        return []
+    return [
+        f"Guidance is by a smaller model: where the teacher (up to {size(teacher)} parameters) is not smaller than the "
+        f"student (from {size(student)}), the answer means something else."
+    ]
+
+
+def _compute(chosen: Selection) -> list[str]:
+    """Say where the recipes did not cost the same."""
+    if any("train_flops" not in frame.columns for frame in chosen.frames):
+        return []
+    costs = [
+        frame.groupby(chosen.along)["train_flops"].mean() if chosen.along in frame else None for frame in chosen.frames
+    ]
+    if costs[0] is None or costs[1] is None:
+        return []
+    ratio = float((costs[1] / costs[0]).mean())
+    if not math.isfinite(ratio) or abs(ratio - 1) <= _UNEQUAL:
+        return []
+    return [
+        f"Compute is not equal: a run of {chosen.recipes[1]} costs {ratio:.3g} times the training FLOPs of one of "
+        f"{chosen.recipes[0]}, the teacher charged."
+    ]
+
+
+def _name(level: float) -> str:
+    return f"{100 * level:g}% interval"

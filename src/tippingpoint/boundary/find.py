@@ -1,0 +1,271 @@
+"""Find the boundary: fit both recipes, resample both together, and read the answer off the difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tippingpoint.boundary.diagnosis import answer, diagnose
+from tippingpoint.boundary.draws import Draws, fit_pair
+from tippingpoint.boundary.paired import pair_up, sign_changes
+from tippingpoint.boundary.power_difference import REGIMES, PowerDifference
+from tippingpoint.boundary.result import Boundary, Crossing, Interval, Stationary
+from tippingpoint.boundary.selection import Selection, select_pair
+from tippingpoint.errors import InputError
+from tippingpoint.runs import read_runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["find_boundary"]
+
+_CURVE_POINTS = 121
+
+
+def find_boundary(
+    runs: Any,
+    along: str = "n_pretrain",
+    at: Mapping[str, float] | None = None,
+    target: str = "error",
+    stage: str | None = "finetuned",
+    recipes: Sequence[str] = ("scratch", "distilled"),
+    where: str | None = None,
+    level: float = 0.9,
+    resamples: int = 2000,
+    random_state: int | None = None,
+    *,
+    upstream: str | None = None,
+    downstream: str | None = None,
+    teacher: str | None = None,
+    pool: str = "auto",
+    objective: str = "log",
+) -> Boundary:
+    """Say up to which size, from which size, or between which sizes the second recipe is better.
+
+    Both recipes get a law of their own (Eq. (1) without, Eq. (4) with a teacher axis), over ``along`` and the pooled
+    axes. Their difference is crossed exactly (``PowerDifference``). Uncertainty comes from resampling seed blocks, the
+    same ones for both recipes, so that pairs stay pairs.
+
+    Parameters
+    ----------
+    runs : path, DataFrame, mapping or Runs
+        Whatever :func:`read_runs` takes.
+    along : str, default "n_pretrain"
+        The axis to walk along: n_pretrain, n_finetune, n_params, n_params_teacher, or another column of sizes.
+    at : mapping of str to float, optional
+        Sizes on the other axes; one with a single shared size needs none.
+    target : str, default "error"
+        Column to compare; smaller is better.
+    stage : str, default "finetuned"
+        Or "pretrained".
+    recipes : pair of str, default ("scratch", "distilled")
+        First and second; the difference is first minus second.
+    where : str, optional
+        Condition on the rows.
+    level : float, default 0.9
+        Probability of the intervals.
+    resamples : int, default 2000
+        Draws over seed blocks; 0 for no intervals.
+    random_state : int, optional
+        Seed of the resampling.
+    upstream, downstream, teacher : str, optional
+        Which, where the table has several.
+    pool : {"auto", "none", "all"}
+        Whether the other axes are tied together by the additive law or only runs of exactly the size in ``at`` are
+        used. ``auto`` ties an axis of four or more sizes, and one of three where the size was not measured.
+    objective : {"log", "huber-log", "squares"}
+        What the fits minimise. Squared log residuals by default: what a block does to both recipes then cancels in the
+        difference nearly as in the data, which Huber's loss, nearly a median, does less.
+
+    Returns
+    -------
+    Boundary
+
+    Raises
+    ------
+    RunsError
+        A recipe, column or size is missing, or the choice is ambiguous (the choices are listed).
+    InputError
+        A setting is out of its range.
+
+    Examples
+    --------
+    >>> edge = find_boundary("runs.csv", along="n_pretrain", at={"n_params": 51000}, stage="pretrained",
+    ...                      target="cross_entropy")  # doctest: +SKIP
+    >>> print(edge.summary())  # doctest: +SKIP
+    """
+    _check_settings(level, resamples, recipes)
+    table = read_runs(runs, where=where)
+    chosen = select_pair(
+        table,
+        along=along,
+        at=dict(at or {}),
+        target=target,
+        stage=stage,
+        recipes=(recipes[0], recipes[1]),
+        upstream=upstream,
+        downstream=downstream,
+        teacher=teacher,
+        pool=pool,
+    )
+    return _boundary(chosen, table.notes, stage, level, resamples, random_state, objective)
+
+
+def _check_settings(level: float, resamples: int, recipes: Sequence[str]) -> None:
+    faults = []
+    if not 0 < level < 1:
+        faults.append(f"level: {level} is not a probability between 0 and 1; 0.9 is usual.")
+    if resamples < 0:
+        faults.append(f"resamples: {resamples} is negative; give 0 for no intervals, 2000 is usual.")
+    if isinstance(recipes, str) or len(recipes) != 2:
+        faults.append(f"recipes: {recipes!r} are not two; give a pair such as ('scratch', 'distilled').")
+    if faults:
+        raise InputError(faults)
+
+
+def _boundary(
+    chosen: Selection,
+    notes: tuple[str, ...],
+    stage: str | None,
+    level: float,
+    resamples: int,
+    random_state: int | None,
+    objective: str,
+) -> Boundary:
+    """Fit, resample, and put the result together."""
+    fitted = fit_pair(chosen, resamples=resamples, random_state=random_state, objective=objective)
+    F, draws = fitted.difference, fitted.draws
+    low, high = chosen.low, chosen.high
+    tails = _tails(level, draws.blocks)
+    crossings = _crossings(F, draws, low, high, tails)
+    paired = pair_up(chosen, level)
+    regime, shares = F.regime_in(low, high), _shares(draws, low, high)
+    curve = _curve(F, draws, chosen, tails)
+    return Boundary(
+        recipes=chosen.recipes,
+        along=chosen.along,
+        at=chosen.at,
+        target=chosen.target,
+        stage=stage,
+        level=level,
+        regime=regime,
+        regime_global=F.regime,
+        regime_probability=shares,
+        regime_global_probability=_shares(draws, 0.0, math.inf),
+        crossings=crossings,
+        stationary=_stationary(F, draws, tails),
+        tangency=F.tangency,
+        range=(low, high),
+        sentence=answer(chosen, F, regime, crossings, shares, level),
+        warnings=diagnose(chosen, fitted, regime, crossings, shares, paired, curve, level),
+        notes=(*notes, *chosen.notes),
+        curve_=curve,
+        paired_=paired,
+        second_opinion=sign_changes(paired),
+        difference_=F,
+        laws_=fitted.fits,
+        n_blocks=draws.blocks,
+        resamples=draws.total,
+    )
+
+
+def _tails(level: float, blocks: int) -> tuple[float, float]:
+    """Return the two quantiles of the draws that an interval is read at.
+
+    Few blocks make the draws' spread itself uncertain, as in Student's t: the quantiles are those at which a normal
+    law reaches as far as t with blocks - 1 degrees of freedom does at the level asked for.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    tail = float(ndtr(stdtrit(max(1, blocks - 1), 0.5 - level / 2)))
+    return tail, 1 - tail
+
+
+def _shares(draws: Draws, low: float, high: float) -> dict[str, float]:
+    """Return the share of the draws with each regime in a range, likeliest first."""
+    if not draws.total:
+        return {}
+    found = dict.fromkeys(REGIMES, 0)
+    for difference, count in zip(draws.differences, draws.counts, strict=True):
+        found[difference.regime_in(low, high)] += int(count)
+    ranked = sorted(((count, name) for name, count in found.items() if count), reverse=True)
+    return {name: count / draws.total for count, name in ranked}
+
+
+def _crossings(F: PowerDifference, draws: Draws, low: float, high: float, tails: tuple[float, float]) -> list[Crossing]:
+    """Return every crossing with its interval over the draws."""
+    found = []
+    for place, value in enumerate(F.crossings):
+        direction = _direction(F, place)
+        ends = np.array([_end(difference, direction) for difference in draws.differences])
+        interval: Interval | None = None
+        share = None
+        if draws.total:
+            interval = _open_ended(*draws.quantiles(ends, *tails))
+            share = float(draws.counts[[_has(difference, direction) for difference in draws.differences]].sum())
+            share /= draws.total
+        found.append(Crossing(value, interval, low < value < high, direction, share))
+    return found
+
+
+def _direction(F: PowerDifference, place: int) -> int:
+    """Return 1 where F turns positive at its crossing number ``place``, else -1."""
+    first = 1 if F.regime in ("below", "outside_window") else -1
+    return -first if place == 0 else first
+
+
+def _has(F: PowerDifference, direction: int) -> bool:
+    return any(_direction(F, place) == direction for place in range(len(F.log_crossings)))
+
+
+def _end(F: PowerDifference, direction: int) -> float:
+    """Return ln D of a draw's crossing of one direction; where it has none, the end of the axis it has gone to.
+
+    Read the pair of crossings as the set of sizes where the second recipe helps: it starts at the rising crossing
+    (at 0 if it helps from the first size on, at infinity if it never helps) and stops at the falling one.
+    """
+    for place, x in enumerate(F.log_crossings):
+        if _direction(F, place) == direction:
+            return x
+    helps_everywhere_else = F.regime in ("always", "below" if direction > 0 else "above")
+    return -direction * math.inf if helps_everywhere_else else direction * math.inf
+
+
+def _open_ended(low: Any, high: Any) -> Interval:
+    """Return an interval of sizes from logarithms; infinite or unrepresentable ends are open."""
+
+    def size_of(x: float) -> float | None:
+        value = math.exp(x) if x < 700 else math.inf
+        return value if 0 < value < math.inf else None
+
+    return size_of(float(low)), size_of(float(high))
+
+
+def _stationary(F: PowerDifference, draws: Draws, tails: tuple[float, float]) -> Stationary:
+    """Return D* with its interval over the draws that have one."""
+    logs = [difference.log_stationary for difference in draws.differences]
+    there = np.array([x is not None for x in logs], dtype=bool)
+    if F.stationary is None or not there.any():
+        return Stationary(F.stationary, None, 0.0 if draws.total else None)
+    kept = Draws(draws.parameters[there], draws.counts[there], draws.blocks, 0)
+    ends = kept.quantiles(np.array([x for x in logs if x is not None]), *tails)
+    return Stationary(F.stationary, _open_ended(*ends), kept.total / draws.total)
+
+
+def _curve(F: PowerDifference, draws: Draws, chosen: Selection, tails: tuple[float, float]) -> pd.DataFrame:
+    """Return the difference over the range with its band, and the probability that the second recipe helps."""
+    import pandas as pd
+
+    sizes = np.geomspace(chosen.low, chosen.high, _CURVE_POINTS)
+    low: NDArray[np.float64] = np.full(len(sizes), math.nan)
+    high, helps = low, low
+    if draws.total:
+        values = draws.values(sizes)
+        low, high = draws.quantiles(values, *tails)
+        helps = (draws.counts @ (values > 0)) / draws.total
+    columns = {"difference": F(sizes), "low": low, "high": high, "probability_helps": helps}
+    return pd.DataFrame({chosen.along: sizes, **columns})

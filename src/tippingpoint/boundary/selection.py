@@ -1,0 +1,392 @@
+"""Which runs answer the question: two recipes of one group, at one place on every axis but one.
+
+Every axis that is not walked along is either *held* (only runs of exactly that size are used) or *pooled* (runs of all
+its sizes are used, tied together by the additive law, Eq. (1) and (4)).
+
+A held axis needs no assumption on how axes combine, but uses fewer runs; a pooled one gains runs and believes that the
+axes add up. Differences between recipes are small against such misfit, so ``pool="auto"`` holds an axis wherever the
+size asked for was measured and the axis has fewer than four sizes, pools it where there are four or more or where the
+size asked for was not measured (three are needed then), and refuses otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tippingpoint.boundary.words import exactly, size
+from tippingpoint.errors import InputError, RunsError, did_you_mean
+from tippingpoint.runs import Runs, select_group
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["AXES", "POOLS", "Selection", "select_pair"]
+
+AXES = ("n_pretrain", "n_params", "n_finetune", "n_params_teacher")
+POOLS = ("auto", "none", "all")
+_SAME = 1e-6  # relative: sizes nearer than this are one size
+_FOR_A_LAW = 3  # sizes that a term with an exponent needs
+_TO_POOL = 4  # measured sizes from which tying them together is worth the assumption
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The runs of two recipes and what is done with each axis.
+
+    Attributes
+    ----------
+    recipes : tuple of str
+        First and second.
+    along, target : str
+        The axis that is walked along and the column that is compared.
+    at : dict of str to float
+        The place on every other axis.
+    frames : tuple of DataFrame
+        The runs of each recipe, held axes filtered.
+    axes : tuple of tuple of str
+        The axes of each recipe's law; empty where it has none.
+    held : tuple of str
+        Axes on which only runs of exactly the size asked for are used.
+    low, high : float
+        The range of ``along`` that both recipes cover.
+    notes, warnings : tuple of str
+        What was decided or set aside; what limits the answer.
+    """
+
+    recipes: tuple[str, str]
+    along: str
+    target: str
+    at: dict[str, float]
+    frames: tuple[pd.DataFrame, pd.DataFrame]
+    axes: tuple[tuple[str, ...], tuple[str, ...]]
+    held: tuple[str, ...]
+    low: float
+    high: float
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class _Draft:
+    """The selection while it is made."""
+
+    recipes: tuple[str, str]
+    frames: list[pd.DataFrame]
+    at: dict[str, float] = field(default_factory=dict)
+    held: list[str] = field(default_factory=list)
+    pooled: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def sizes(self, axis: str) -> list[list[float]]:
+        """Return the distinct sizes of an axis in each recipe that has it."""
+        return [levels for frame in self.frames if (levels := _levels(frame, axis))]
+
+
+def select_pair(
+    runs: Runs,
+    *,
+    along: str,
+    at: Mapping[str, float],
+    target: str,
+    stage: str | None,
+    recipes: tuple[str, str],
+    upstream: str | None = None,
+    downstream: str | None = None,
+    teacher: str | None = None,
+    pool: str = "auto",
+) -> Selection:
+    """Return the runs of two recipes that answer one question, or say what is left open.
+
+    Parameters
+    ----------
+    runs : Runs
+        The whole table.
+    along : str
+        The axis to walk along.
+    at : mapping of str to float
+        Sizes on the other axes; one that has a single shared size needs none.
+    target, stage, recipes, upstream, downstream, teacher
+        What is compared; ``stage`` is ignored where the table has no such column.
+    pool : {"auto", "none", "all"}
+        Which axes are tied together by the law (see the module).
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    RunsError
+        A recipe, a column or a size is missing, or the choice is ambiguous; the choices are listed.
+    InputError
+        A name is not an axis.
+    """
+    _check_names(runs.frame, along, at, target, recipes, pool)
+    groups = [_group(runs, recipe, stage, upstream, downstream) for recipe in recipes]
+    frames = [group.frame for group in groups]
+    _check_one_group(frames, recipes)
+    draft = _Draft(recipes, frames)
+    draft.notes += [note for group in groups for note in group.notes[len(runs.notes) :]]
+    _drop_unscored(draft, target)
+    _choose_teacher(draft, teacher)
+    for axis in (*AXES, *(name for name in at if name not in AXES)):
+        if axis != along and draft.sizes(axis):
+            _place(draft, axis, at.get(axis), pool)
+        elif axis in at and axis != along:
+            raise RunsError(f"at: no run of {_both(recipes)} has a value of {axis}; leave it out.")
+    _check_teachers(draft, along)
+    _drop_incomplete(draft, along)
+    low, high = _shared_range(draft, along)
+    axes = tuple(
+        tuple(axis for axis in (along, *draft.pooled) if len(_levels(frame, axis)) > 1) for frame in draft.frames
+    )
+    first, second = draft.frames
+    return Selection(
+        recipes,
+        along,
+        target,
+        draft.at,
+        (first.reset_index(drop=True), second.reset_index(drop=True)),
+        (axes[0], axes[1]),
+        tuple(draft.held),
+        low,
+        high,
+        tuple(draft.notes),
+        tuple(draft.warnings),
+    )
+
+
+def _check_names(
+    frame: pd.DataFrame, along: str, at: Mapping[str, float], target: str, recipes: tuple[str, str], pool: str
+) -> None:
+    """Raise with every name that the table does not have."""
+    faults = []
+    columns = [str(name) for name in frame.columns]
+    for role, name in [("along", along), ("target", target), *(("at", name) for name in at)]:
+        if name not in columns:
+            faults.append(f"{role}: the table has no column {name}.{did_you_mean(name, columns)}")
+    if along in at:
+        faults.append(f"at: {along} is the axis that is walked along; give sizes of the other axes only.")
+    if pool not in POOLS:
+        faults.append(f"pool: '{pool}' is not one of {', '.join(POOLS)}.")
+    if len(recipes) != 2 or recipes[0] == recipes[1]:
+        faults.append("recipes: name two different recipes, for example scratch,distilled.")
+    elif "recipe" not in columns:
+        faults.append("The table has no column recipe, so that two recipes cannot be told apart; add one.")
+    else:
+        known = sorted(map(str, frame["recipe"].dropna().unique()))
+        for recipe in recipes:
+            if recipe not in known:
+                faults.append(
+                    f"recipes: no run is of recipe '{recipe}'; the table has {_listed(known)}."
+                    f"{did_you_mean(recipe, known)}"
+                )
+    if faults:
+        raise RunsError(faults)
+
+
+def _group(runs: Runs, recipe: str, stage: str | None, upstream: str | None, downstream: str | None) -> Runs:
+    """Return the runs of one recipe; where only others have a data set (no_pretraining has no upstream), all of it."""
+    own = replace(runs, frame=runs.frame, lines=None).keep(
+        (runs.frame["recipe"].astype(object) == recipe).to_numpy(bool)
+    )
+    has = {name: bool(_names(own.frame, name)) for name in ("stage", "upstream", "downstream")}
+    asked = {"stage": stage, "upstream": upstream, "downstream": downstream}
+    group = select_group(own, recipe=recipe, **{name: value for name, value in asked.items() if has[name]})
+    return replace(group, notes=tuple(note if note in runs.notes else f"{recipe}: {note}" for note in group.notes))
+
+
+def _check_one_group(frames: list[pd.DataFrame], recipes: tuple[str, str]) -> None:
+    """Both recipes must stand on the same data sets (one without pretraining has no upstream)."""
+    faults = []
+    for column in ("upstream", "downstream"):
+        names = [_names(frame, column) for frame in frames]
+        if names[0] and names[1] and names[0] != names[1]:
+            faults.append(
+                f"{column}: {recipes[0]} was run on {_listed(names[0])} and {recipes[1]} on {_listed(names[1])}; "
+                "they can only be compared on the same."
+            )
+    if faults:
+        raise RunsError(faults)
+
+
+def _drop_unscored(draft: _Draft, target: str) -> None:
+    """Set aside the runs without the target."""
+    for place, frame in enumerate(draft.frames):
+        scored = np.isfinite(frame[target].to_numpy(dtype=float))
+        if not scored.any():
+            raise RunsError(f"target: no run of {draft.recipes[place]} has a value of {target}; choose another.")
+        if not scored.all():
+            draft.notes.append(f"{int((~scored).sum())} runs of {draft.recipes[place]} have no {target}: set aside.")
+            draft.frames[place] = frame[scored]
+
+
+def _choose_teacher(draft: _Draft, teacher: str | None) -> None:
+    """Keep the runs of one teacher, in the recipes that have teachers."""
+    if teacher is None:
+        return
+    known = sorted({name for frame in draft.frames for name in _names(frame, "teacher")})
+    if teacher not in known:
+        raise RunsError(
+            f"teacher: no run was guided by '{teacher}'; there are {_listed(known)}.{did_you_mean(teacher, known)}"
+        )
+    for place, frame in enumerate(draft.frames):
+        if _names(frame, "teacher"):
+            draft.frames[place] = frame[frame["teacher"].astype(str) == teacher]
+
+
+def _place(draft: _Draft, axis: str, value: float | None, pool: str) -> None:
+    """Find the place on one axis, and hold or pool it."""
+    levels = draft.sizes(axis)
+    value = _only_choice(draft, axis, levels) if value is None else _checked(axis, value)
+    measured = all(_has(sizes, value) for sizes in levels)
+    fewest = min(map(len, levels))
+    most = max(map(len, levels))
+    wanted = _TO_POOL if measured else _FOR_A_LAW
+    pooled = most > 1 and (pool == "all" or (pool == "auto" and fewest >= wanted))
+    if not measured and not pooled:
+        raise RunsError(
+            f"at: {axis}={exactly(value)} was not measured by both recipes and cannot be reached by a law from "
+            f"{fewest} size{'s' * (fewest > 1)} of it; the sizes that both have are {_listed(_shared(levels))}."
+        )
+    draft.at[axis] = value
+    if pooled:
+        draft.pooled.append(axis)
+        if not measured:
+            draft.warnings.append(_beyond(axis, value, [size for sizes in levels for size in sizes]))
+        return
+    draft.held.append(axis)
+    for place, frame in enumerate(draft.frames):
+        if axis in frame.columns and frame[axis].notna().any():
+            draft.frames[place] = frame[_is(frame[axis].to_numpy(dtype=float), value)]
+
+
+def _only_choice(draft: _Draft, axis: str, levels: list[list[float]]) -> float:
+    """Return the one size that both recipes share, or raise with the choices."""
+    shared = _shared(levels)
+    if len(shared) == 1:
+        if any(len(sizes) > 1 for sizes in levels):
+            draft.notes.append(f"{axis} is {exactly(shared[0])}, the only size that {_both(draft.recipes)} share.")
+        return shared[0]
+    if not shared:
+        raise RunsError(
+            f"{draft.recipes[0]} has {axis} {_listed(levels[0])} and {draft.recipes[1]} has {_listed(levels[-1])}: "
+            f"no size is shared; name one in at (--at {axis}=...) to compare by the laws."
+        )
+    raise RunsError(f"Several {axis} are in the runs: {_listed(shared)}; choose one in at (--at {axis}=...).")
+
+
+def _check_teachers(draft: _Draft, along: str) -> None:
+    """Raise where runs of several teachers would be mixed unseen."""
+    if along == "n_params_teacher" or "n_params_teacher" in draft.pooled or "n_params" in draft.pooled:
+        return
+    for frame in draft.frames:
+        known = _names(frame, "teacher")
+        if len(known) > 1 and along != "n_params":
+            raise RunsError(f"Several teachers are in the runs: {_listed(known)}; choose one (--teacher ...).")
+
+
+def _drop_incomplete(draft: _Draft, along: str) -> None:
+    """Set aside the runs that lack a size their recipe's law needs."""
+    for place, frame in enumerate(draft.frames):
+        needed = [axis for axis in (along, *draft.pooled) if _levels(frame, axis)]
+        values = frame[needed].to_numpy(dtype=float)
+        complete = (np.isfinite(values) & (values > 0)).all(axis=1)
+        if not complete.all():
+            draft.notes.append(
+                f"{int((~complete).sum())} runs of {draft.recipes[place]} lack {' or '.join(needed)}: set aside."
+            )
+            draft.frames[place] = frame[complete]
+
+
+def _shared_range(draft: _Draft, along: str) -> tuple[float, float]:
+    """Return the range of the axis that both recipes cover; raise where no law can be fitted."""
+    faults = []
+    levels = []
+    for recipe, frame in zip(draft.recipes, draft.frames, strict=True):
+        sizes = _levels(frame, along)
+        if not len(frame):
+            faults.append(f"No run of {recipe} is left at {_listed(f'{k}={exactly(v)}' for k, v in draft.at.items())}.")
+        elif sizes and len(sizes) < _FOR_A_LAW:
+            faults.append(
+                f"{recipe} has only {len(sizes)} size{'s' * (len(sizes) > 1)} of {along} ({_listed(sizes)}) at "
+                f"{_listed(f'{k}={exactly(v)}' for k, v in draft.at.items()) or 'this place'}; a law needs "
+                f"{_FOR_A_LAW}: add runs, or choose another place or axis."
+            )
+        levels += [sizes] if sizes else []
+    if not faults and not levels:
+        faults.append(f"along: no run of {_both(draft.recipes)} has a value of {along}; choose another axis.")
+    if faults:
+        raise RunsError(faults)
+    low, high = max(sizes[0] for sizes in levels), min(sizes[-1] for sizes in levels)
+    if low >= high:
+        raise RunsError(
+            f"{_both(draft.recipes)} share no range of {along}: {_listed(levels[0])} against {_listed(levels[-1])}."
+        )
+    if any(len(sizes) == _FOR_A_LAW for sizes in levels):
+        draft.warnings.append(
+            f"Only {_FOR_A_LAW} sizes of {along}: floor, coefficient and exponent take them all, and nothing is left "
+            "to test the law with."
+        )
+    return low, high
+
+
+def _checked(axis: str, value: float) -> float:
+    number = float(value)
+    if not (np.isfinite(number) and number > 0):
+        raise InputError(f"at: {axis}={value} is not a size; sizes are above 0.")
+    return number
+
+
+def _beyond(axis: str, value: float, sizes: list[float]) -> str:
+    """Say how far from the data a size is."""
+    low, high = min(sizes), max(sizes)
+    if low <= value <= high:
+        return f"{axis}={exactly(value)} was not measured; the laws interpolate between {size(low)} and {size(high)}."
+    factor = value / high if value > high else low / value
+    return (
+        f"{axis}={exactly(value)} is outside the data ({size(low)} to {size(high)}), {factor:.3g} times beyond: the laws "
+        "extrapolate."
+    )
+
+
+def _levels(frame: pd.DataFrame, axis: str) -> list[float]:
+    """Return the distinct sizes of an axis, ascending; empty where the recipe does not have it."""
+    if axis not in frame.columns:
+        return []
+    values = np.sort(frame[axis].to_numpy(dtype=float))
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return []
+    fresh = np.concatenate([[True], np.diff(values) > _SAME * np.abs(values[1:])])
+    return [float(value) for value in values[fresh]]
+
+
+def _names(frame: pd.DataFrame, column: str) -> list[str]:
+    return sorted(map(str, frame[column].dropna().unique())) if column in frame.columns else []
+
+
+def _is(values: Any, value: float) -> Any:
+    return np.abs(values - value) <= _SAME * abs(value)
+
+
+def _has(sizes: list[float], value: float) -> bool:
+    return bool(_is(np.array(sizes), value).any())
+
+
+def _shared(levels: list[list[float]]) -> list[float]:
+    return [value for value in levels[0] if all(_has(sizes, value) for sizes in levels[1:])]
+
+
+def _listed(items: Iterable[Any]) -> str:
+    said = [exactly(item) if isinstance(item, float) else str(item) for item in items]
+    return ", ".join(said) or "none"
+
+
+def _both(recipes: tuple[str, str]) -> str:
+    return f"{recipes[0]} and {recipes[1]}"
