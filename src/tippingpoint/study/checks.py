@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tippingpoint.errors import DataError, did_you_mean
-from tippingpoint.study.config import Pair, StudyConfig
+from tippingpoint.study.config import GUIDED, Distilled, Pair, StudyConfig
 from tippingpoint.study.laboratory import ImageFacts, Laboratory
 from tippingpoint.study.source import Loc
 
@@ -82,14 +82,19 @@ def _recipe_sizes(config: StudyConfig) -> Iterator[Fault]:
 
 
 def _teachers(config: StudyConfig) -> Iterator[Fault]:
-    recipe, scratch = config.recipes.distilled, config.recipes.scratch
-    if recipe is None:
-        return
+    for name in GUIDED:
+        recipe = getattr(config.recipes, name)
+        if recipe is not None:
+            yield from _teachers_of(config, name, recipe)
+
+
+def _teachers_of(config: StudyConfig, name: str, recipe: Distilled) -> Iterator[Fault]:
+    scratch = config.recipes.scratch
     trained = scratch.students if scratch else []
     sizes = scratch.n_pretrain if scratch and scratch.n_pretrain is not None else config.n_pretrain
     wanted = recipe.n_pretrain if recipe.n_pretrain is not None else config.n_pretrain
     for place, pair in enumerate(recipe.pairs):
-        loc: Loc = ("recipes", "distilled", "pairs", place, "teacher")
+        loc: Loc = ("recipes", name, "pairs", place, "teacher")
         for heads in pair.teacher:
             if heads not in trained:
                 yield (
@@ -100,9 +105,9 @@ def _teachers(config: StudyConfig) -> Iterator[Fault]:
     for size in wanted:
         if scratch and repr(size) not in map(repr, sizes):
             yield (
-                ("recipes", "distilled"),
+                ("recipes", name),
                 f"at n_pretrain {size} no teacher is trained; add {size} to recipes.scratch.n_pretrain, "
-                "or leave it out of recipes.distilled.n_pretrain",
+                f"or leave it out of recipes.{name}.n_pretrain",
             )
 
 

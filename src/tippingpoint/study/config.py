@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from pydantic_core import PydanticCustomError
 
 __all__ = [
+    "GUIDED",
     "RECIPES",
     "Block",
     "Distilled",
+    "DistilledLight",
     "Endpoint",
     "ExtraCompute",
     "ImageSettings",
@@ -30,7 +32,8 @@ __all__ = [
     "Training",
 ]
 
-RECIPES = ("scratch", "distilled", "smoothed", "scratch_extra_compute", "no_pretraining")
+RECIPES = ("scratch", "distilled", "distilled_light", "smoothed", "scratch_extra_compute", "no_pretraining")
+GUIDED = ("distilled", "distilled_light")  # the recipes with a teacher in the loss
 Size = int | float  # a count of images, or a share of the pool of training images
 
 
@@ -145,6 +148,12 @@ class Distilled(_Recipe):
     attention_temperature: Positive = Field(1.0, description="Temperature of the attention maps. Assumed.")
 
 
+class DistilledLight(Distilled):
+    """The same guidance with most of the weight on the labels: how much hinges on Eq. 3's alpha, which is not given."""
+
+    label_weight: float = Field(0.9, ge=0, le=1, description="The paper's alpha: weight of the labels.")
+
+
 class Smoothed(_Recipe):
     """Control: label smoothing without a teacher."""
 
@@ -169,6 +178,7 @@ class Recipes(_Settings):
 
     scratch: Scratch | None = Field(None, description="Labels alone; also trains the teachers.")
     distilled: Distilled | None = Field(None, description="Guided by smaller models.")
+    distilled_light: DistilledLight | None = Field(None, description="Guided, with less weight on the teacher.")
     smoothed: Smoothed | None = Field(None, description="Label smoothing without a teacher.")
     scratch_extra_compute: ExtraCompute | None = Field(None, description="Scratch with the teacher's compute.")
     no_pretraining: NoPretraining | None = Field(None, description="Fine-tuning from random weights.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tippingpoint.study.cells import Cell, Estimate, RowPlan, canonical_json, cell_key
-from tippingpoint.study.config import Block, Distilled, Training
+from tippingpoint.study.config import GUIDED, Block, Distilled, Training
 from tippingpoint.study.load import Study
 
 __all__ = ["Grid", "build_grid", "endpoint_numbers"]
@@ -136,25 +136,25 @@ class _Builder:
             "extra_flops": 0.0,
         }
 
-    def _guided(self, task: dict[str, Any], teacher: Sequence[int]) -> dict[str, Any]:
-        recipe = self.config.recipes.distilled or Distilled.model_construct(pairs=[])
+    def _guided(self, task: dict[str, Any], recipe: str, teacher: Sequence[int]) -> dict[str, Any]:
+        settings = getattr(self.config.recipes, recipe) or Distilled.model_construct(pairs=[])
         names = ("label_weight", "temperature", "attention_weight", "attention_temperature")
         models = [{**self.config.model.model_dump(), "heads": heads} for heads in teacher]
-        return {**task, "guidance": {name: getattr(recipe, name) for name in names}, "teachers": models}
+        return {**task, "guidance": {name: getattr(settings, name) for name in names}, "teachers": models}
 
     def _pretrain(self, recipe: str, student: int, teacher: tuple[int, ...], count: int, block: Block) -> Cell:
         """Return the pretraining cell of a recipe, its teachers before it."""
         task = self._task("pretrain", student, self.config.upstream, count, block)
         parents: dict[str, str] = {}
-        if recipe == "distilled":
+        if recipe in GUIDED:
             for place, heads in enumerate(teacher):
                 parents[f"teacher_{place}"] = self._pretrain("scratch", heads, (), count, block).key
-            task = self._guided(task, teacher)
+            task = self._guided(task, recipe, teacher)
         elif recipe == "smoothed" and self.config.recipes.smoothed is not None:
             task["label_smoothing"] = self.config.recipes.smoothed.label_smoothing
         elif recipe == "scratch_extra_compute":
             guides = [self._task("pretrain", heads, self.config.upstream, count, block) for heads in teacher]
-            task["extra_flops"] = self._cost(self._guided(task, teacher))["guidance_flops"] + sum(
+            task["extra_flops"] = self._cost(self._guided(task, "distilled", teacher))["guidance_flops"] + sum(
                 self._cost(guide)["flops"] for guide in guides
             )
         where = self._where(recipe, student, teacher, count, block)
