@@ -25,6 +25,8 @@ class ImageFacts:
         SHA-256 (hex) of its content.
     n_pool : int
         Training images left to choose from, the validation part held out.
+    n_validation : int
+        Training images that are held out.
     n_test : int
         Test images.
     n_classes : int
@@ -33,6 +35,7 @@ class ImageFacts:
 
     fingerprint: str
     n_pool: int
+    n_validation: int
     n_test: int
     n_classes: int
 
@@ -73,8 +76,8 @@ class RealLaboratory:
         data = _room("tippingpoint.lab.data")
         about = data.describe_image_set(name, data_dir)
         labels = np.repeat(np.arange(about["n_classes"]), about["train_counts"])
-        pool, _ = data.split_validation(labels, validation_fraction, about["fingerprint"])
-        return ImageFacts(about["fingerprint"], len(pool), about["n_test"], about["n_classes"])
+        pool, held = data.split_validation(labels, validation_fraction, about["fingerprint"])
+        return ImageFacts(about["fingerprint"], len(pool), len(held), about["n_test"], about["n_classes"])
 
     def describe(self, task: Mapping[str, Any]) -> Mapping[str, float]:
         """See `Laboratory`."""

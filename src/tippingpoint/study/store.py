@@ -280,7 +280,7 @@ class Store:
                 with contextlib.suppress(ValueError):
                     self._results[key] = json.loads(indexed[key][1])
                     continue
-            if fault is None:
+            if fault is None and self.write:
                 fault = verify_cell(self.folder(key))
             if fault is not None:
                 self._set_aside(key, fault)
@@ -330,7 +330,8 @@ class Store:
         raise AssertionError("unreachable")
 
     def _read_index(self, path: Path) -> dict[str, tuple[str, str]]:
-        target = str(path) if self.write else f"{path.absolute().as_uri()}?mode=ro"
+        # A reader leaves no trace, so it does not look into the log of a live writer: the directories tell the rest.
+        target = str(path) if self.write else f"{path.absolute().as_uri()}?immutable=1"
         self._db = sqlite3.connect(target, timeout=30, isolation_level=None, uri=not self.write)
         if self.write:
             self._db.execute("PRAGMA journal_mode=WAL")  # where a file system has none, SQLite keeps its own default

@@ -3,7 +3,7 @@
 Lines in:  ``{"cell": {...}, "parents": {role: path}}``; the end of the input is the end of the worker, in the middle
 of a training too (so that a killed runner leaves no orphans).
 Lines out: ``{"event": "ready"}``, ``{"event": "step", "key", "done", "total"}``, ``{"event": "done", "key",
-"wall_s"}``, ``{"event": "failed", "key", "reason", "trace", "fatal"}``. Whatever a library prints goes to standard error.
+"wall_s"}``, ``{"event": "failed", "key", "reason", "trace", "fatal"}``. What libraries print goes to standard error.
 """
 
 from __future__ import annotations

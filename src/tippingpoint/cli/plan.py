@@ -1,0 +1,71 @@
+"""``tippingpoint plan``: what would run and why, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tippingpoint.cli._common import print_json
+
+if TYPE_CHECKING:
+    from tippingpoint.study.plan import Plan
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("plan")(plan)
+
+
+def plan(
+    study: Annotated[str, typer.Argument(metavar="PRESET_OR_YAML", help="A preset's name or a study file.")],
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="Study directory.", show_default="studies/NAME")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. seeds=2. Repeatable.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes.", show_default="one for each core")
+    ] = None,
+    no_timing: Annotated[bool, typer.Option("--no-timing", help="Time no synthetic steps.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Say what a run would do and why, its time, FLOPs and disk. Writes nothing."""
+    from tippingpoint.study.load import load_study
+    from tippingpoint.study.plan import plan_study
+
+    loaded = load_study(study, settings or [])
+    root = directory if directory is not None else Path("studies") / loaded.config.name
+    planned = plan_study(loaded, root, workers=workers, timing=not no_timing)
+    if json:
+        print_json(planned.to_dict())
+    else:
+        _tell(planned)
+
+
+def _tell(planned: Plan) -> None:
+    from tippingpoint.study.display import duration
+
+    whole = planned.to_dict()
+    print(f"{planned.name} in {planned.root}: {whole['cells']} cells, {whole['done']} done, {whole['to_run']} to run.")
+    head = ("kind", "recipe", "cells", "done", "to run", "FLOPs", "time", "why")
+    rows = [head]
+    for group in planned.groups:
+        why = "; ".join(f"{reason} ({count})" for reason, count in group.reasons.most_common())
+        time = "?" if group.seconds is None else duration(group.seconds)
+        left = group.total - group.done
+        rows.append(
+            (group.kind, group.recipe, str(group.total), str(group.done), str(left), f"{group.flops:.2g}", time, why)
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    for row in rows:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    processes = f"{planned.workers} worker{'s' if planned.workers > 1 else ''}"
+    time = "not timed" if planned.seconds is None else f"about {duration(planned.seconds)} with {processes}"
+    print(f"Time: {time}. FLOPs: {whole['flops']:.3g}. Disk: {whole['disk_bytes'] / 1e6:.1f} MB. Rows: {planned.rows}.")
+    for note in planned.notes:
+        print(f"Note: {note}")

@@ -1,0 +1,291 @@
+"""What would run and why, and what it costs; nothing is written and nothing is trained.
+
+Times come from cells of the same shape that this directory has finished, else from a few training steps on synthetic
+images, timed here. They leave out the start of the processes (some seconds) and the report.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tippingpoint.study.cells import STAGE_VERSIONS, Cell, key_material
+from tippingpoint.study.eta import shape_of
+from tippingpoint.study.grid import Grid, build_grid, endpoint_numbers
+from tippingpoint.study.load import Study
+from tippingpoint.study.runners.local import usable_cores
+from tippingpoint.study.store import Store
+
+__all__ = ["Group", "Plan", "plan_study", "why_new"]
+
+FORWARD_SHARE = 1 / 3  # of a training step that scoring costs an image: no backward pass
+CELL_OVERHEAD = 16_384  # bytes on the disk beside the weights: JSON files, by whole blocks
+
+
+@dataclass
+class Group:
+    """The cells of one kind and recipe.
+
+    Attributes
+    ----------
+    kind, recipe : str
+        Which cells.
+    total, done : int
+        Of the study; already in the directory.
+    reasons : Counter of str
+        Why the others run -> how many.
+    steps : int
+        Optimiser steps to do.
+    flops : float
+        FLOPs to spend, guidance included.
+    seconds : float or None
+        Processor time to spend; None where nothing was timed.
+    disk : int
+        Bytes to write.
+    """
+
+    kind: str
+    recipe: str
+    total: int = 0
+    done: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+    flops: float = 0.0
+    seconds: float | None = 0.0
+    disk: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {
+            "kind": self.kind,
+            "recipe": self.recipe,
+            "cells": self.total,
+            "done": self.done,
+            "to_run": self.total - self.done,
+            "reasons": dict(self.reasons),
+            "steps": self.steps,
+            "flops": self.flops,
+            "seconds": self.seconds,
+            "disk_bytes": self.disk,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Attributes
+    ----------
+    name : str
+        The study.
+    root : Path
+        Its directory, which may not exist.
+    groups : list of Group
+        By kind and recipe.
+    rows : int
+        Rows of the runs table when all is done.
+    workers : int
+        Processes that the estimate counts on.
+    seconds : float or None
+        Wall-clock time, or None where nothing was timed.
+    endpoint : dict or None
+        The primary endpoint.
+    notes : list of str
+        What should be known.
+    """
+
+    name: str
+    root: Path
+    groups: list[Group]
+    rows: int
+    workers: int
+    seconds: float | None
+    endpoint: dict[str, Any] | None
+    notes: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON, as ``plan --json`` prints it."""
+        return {
+            "study": self.name,
+            "directory": str(self.root),
+            "cells": sum(group.total for group in self.groups),
+            "done": sum(group.done for group in self.groups),
+            "to_run": sum(group.total - group.done for group in self.groups),
+            "rows": self.rows,
+            "groups": [group.to_dict() for group in self.groups],
+            "steps": sum(group.steps for group in self.groups),
+            "flops": sum(group.flops for group in self.groups),
+            "disk_bytes": sum(group.disk for group in self.groups),
+            "workers": self.workers,
+            "seconds": self.seconds,
+            "endpoint": self.endpoint,
+            "notes": self.notes,
+        }
+
+
+def plan_study(study: Study, root: str | Path, *, workers: int | None = None, timing: bool = True) -> Plan:
+    """Return what a run in this directory would do.
+
+    Parameters
+    ----------
+    study : Study
+        What would run.
+    root : str or Path
+        The study directory; it need not exist.
+    workers : int, optional
+        Processes; by default one for each core that may be used.
+    timing : bool, default True
+        Time a few synthetic steps of each shape that this directory knows nothing of.
+
+    Returns
+    -------
+    Plan
+        Cells by kind and recipe with reasons, steps, FLOPs, time and disk.
+    """
+    grid = build_grid(study)
+    store = Store(root)
+    done = store.done()
+    todo = [cell for cell in grid.cells.values() if cell.key not in done]
+    reasons = why_new(todo, store)
+    rates = _rates(study, grid, store, todo, timing=timing)
+    groups: dict[tuple[str, str], Group] = {}
+    times: list[float] = []
+    for cell in grid.cells.values():
+        name = (cell.kind, str(cell.where["recipe"]))
+        group = groups.setdefault(name, Group(*name))
+        group.total += 1
+        if cell.key in done:
+            group.done += 1
+            continue
+        group.reasons[reasons[cell.key]] += 1
+        _add_cost(group, cell, seconds := _seconds(study, cell, rates))
+        times.append(seconds or 0.0)
+    count = workers or usable_cores()
+    wall = max([sum(times) / count, *times]) if all(group.seconds is not None for group in groups.values()) else None
+    store.close()
+    return Plan(
+        study.config.name,
+        Path(root),
+        list(groups.values()),
+        len(grid.rows),
+        count,
+        wall,
+        endpoint_numbers(study, grid),
+        store.notes,
+    )
+
+
+def _add_cost(group: Group, cell: Cell, seconds: float | None) -> None:
+    cost = cell.estimate
+    group.steps += cost.n_steps
+    group.flops += cost.work
+    group.disk += CELL_OVERHEAD + (4 * (cost.n_params + cost.n_params_head) if cell.kind == "pretrain" else 0)
+    group.seconds = None if group.seconds is None or seconds is None else group.seconds + seconds
+
+
+def _rates(
+    study: Study, grid: Grid, store: Store, todo: Iterable[Cell], *, timing: bool
+) -> dict[str, tuple[float, bool]]:
+    """Return shape -> (seconds per step, whether scoring is in it) of every shape that is to run."""
+    wanted: dict[str, Cell] = {}
+    for cell in todo:
+        wanted.setdefault(shape_of(cell), cell)
+    sums: dict[str, list[float]] = {}
+    for key in store.done() & set(grid.cells):
+        shape = shape_of(grid.cells[key])
+        if shape in wanted:
+            total = sums.setdefault(shape, [0.0, 0.0])
+            total[0] += float(store.result(key)["wall_s"])
+            total[1] += grid.cells[key].estimate.n_steps
+    rates = {shape: (seconds / steps, True) for shape, (seconds, steps) in sums.items() if steps}
+    for shape, cell in wanted.items():
+        if shape not in rates and timing:
+            rates[shape] = (study.laboratory.time_step(cell.task), False)
+    return rates
+
+
+def _seconds(study: Study, cell: Cell, rates: Mapping[str, tuple[float, bool]]) -> float | None:
+    """Return the seconds of a cell: its steps, and scoring where the rate does not hold it already."""
+    if shape_of(cell) not in rates:
+        return None
+    rate, whole = rates[shape_of(cell)]
+    if whole:
+        return rate * cell.estimate.n_steps
+    facts = study.images[cell.task["data"]["name"]]
+    scored = facts.n_validation + (facts.n_test if study.config.score_on == "test" else 0)
+    own: float = rate * cell.estimate.flops / cell.estimate.work / cell.task["training"]["batch_size"]
+    return rate * cell.estimate.n_steps + own * FORWARD_SHARE * scored
+
+
+# --- reasons ---
+
+
+def why_new(todo: Iterable[Cell], store: Store) -> dict[str, str]:
+    """Return key -> why a cell has to run.
+
+    Parameters
+    ----------
+    todo : iterable of Cell
+        Cells that the store does not have.
+    store : Store
+        What is done.
+
+    Returns
+    -------
+    dict of str to str
+        ``new``, ``failed before``, ``config changed at KEY``, ``data changed``, ``stage version raised`` or
+        ``what it starts from changes``.
+    """
+    todo = list(todo)
+    failed = store.failed()
+    known: dict[str, list[dict[str, Any]]] = {}
+    if todo and store.done():
+        for about in store.described():
+            known.setdefault(repr(sorted(about["where"].items(), key=str)), []).append(about)
+    reasons = {}
+    for cell in todo:
+        old = known.get(repr(sorted(cell.where.items(), key=str)), [])
+        if cell.key in failed:
+            reasons[cell.key] = "failed before"
+        elif old:
+            reasons[cell.key] = min((_difference(cell, about) for about in old), key=len)
+        else:
+            reasons[cell.key] = "new"
+    return reasons
+
+
+def _difference(cell: Cell, about: Mapping[str, Any]) -> str:
+    """Say in what a cell differs from one that stood in its place before."""
+    if about.get("stage_version") != STAGE_VERSIONS[cell.kind]:
+        return "stage version raised"
+    if about.get("data_fingerprint") != cell.fingerprint:
+        return "data changed"
+    new = _leaves(key_material(cell.task, "", {})["task"])
+    old = _leaves(key_material(about["task"], "", {})["task"])
+    changed = sorted(
+        {_config_key(cell.kind, path) for path in new.keys() | old.keys() if new.get(path) != old.get(path)}
+    )
+    return f"config changed at {', '.join(changed)}" if changed else "what it starts from changes"
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    if isinstance(value, dict):
+        return {leaf: item for name, inner in value.items() for leaf, item in _leaves(inner, (*path, name)).items()}
+    return {path: value}
+
+
+def _config_key(kind: str, path: tuple[str, ...]) -> str:
+    """Return the study file's key behind a place in a task."""
+    first, rest = path[0], ".".join(path[1:])
+    if first == "training":
+        return f"{'pretraining' if kind == 'pretrain' else 'finetuning'}.{rest}"
+    if first in ("guidance", "teachers"):
+        return f"recipes.distilled.{rest}".rstrip(".")
+    if first == "label_smoothing":
+        return "recipes.smoothed.label_smoothing"
+    if first == "data":
+        return {"image_size": "image.size", "channels": "image.channels"}.get(rest, rest)
+    return ".".join(path)

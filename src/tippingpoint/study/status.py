@@ -1,0 +1,105 @@
+"""How a study directory stands, from what it publishes and holds; nothing is written, no torch is loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tippingpoint.errors import InputError
+from tippingpoint.study.lock import holder
+from tippingpoint.study.schedule import STATES
+
+__all__ = ["study_status"]
+
+
+def study_status(root: str | Path) -> dict[str, Any]:
+    """Return how a study stands.
+
+    Parameters
+    ----------
+    root : str or Path
+        The study directory.
+
+    Returns
+    -------
+    dict
+        ``study``, ``directory``, ``state`` (``running``, ``done``, ``failed``, ``interrupted``, or ``stopped``: its
+        process died), ``held_by``, ``cells`` (by state), ``failures`` (cell, reason, log), ``eta_s``, ``wall_s``,
+        ``rows``.
+
+    Raises
+    ------
+    InputError
+        It is not a study directory, or its files are damaged.
+    """
+    root = Path(root)
+    progress, cells = _read(root)
+    held_by = holder(root)
+    present = {path.name for path in (root / "cells").iterdir()} if (root / "cells").is_dir() else set()
+    counts = dict.fromkeys(STATES, 0)
+    failures = []
+    for cell in cells:
+        state = _state(cell, present, running=held_by is not None)
+        counts[state] += 1
+        if state == "failed":
+            log = root / "logs" / f"{cell['key']}.log"
+            failures.append({"cell": cell["label"], "reason": cell.get("reason"), "log": str(log)})
+    state = str(progress["state"])
+    if held_by is not None:
+        state = "running"
+    elif state == "running":
+        state = "stopped"
+    return {
+        "study": progress["study"]["name"],
+        "directory": str(root),
+        "state": state,
+        "held_by": held_by,
+        "cells": {"total": len(cells), **counts},
+        "failures": failures,
+        "eta_s": progress.get("eta_s") if held_by else None,
+        "wall_s": progress.get("wall_s"),
+        "rows": _rows(root),
+    }
+
+
+def _read(root: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Read what the directory publishes of itself."""
+    if not (root / "progress.json").is_file():
+        what = "there is no such directory" if not root.is_dir() else "it has no progress.json"
+        raise InputError(
+            f"{root}: is not a study directory ({what}); 'tippingpoint run PRESET --dir {root}' makes one."
+        )
+    try:
+        progress = json.loads((root / "progress.json").read_text(encoding="utf-8"))
+        lines = (root / "cells.jsonl").read_text(encoding="utf-8").splitlines()
+        cells = [json.loads(line) for line in lines]
+        _ = (
+            progress["state"],
+            progress["study"]["name"],
+            [(cell["key"], cell["state"], cell["label"]) for cell in cells],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{root}: progress.json or cells.jsonl cannot be read ({type(error).__name__}: {error}); "
+            "run the study again, which writes them anew."
+        ) from error
+    return progress, cells
+
+
+def _state(cell: dict[str, Any], present: set[str], *, running: bool) -> str:
+    """Return a cell's state now: what lies in the store counts, what only was running does not."""
+    if cell["key"] in present:
+        return "done"
+    state = str(cell["state"])
+    if state == "running" and running:
+        return "running"
+    return state if state in ("failed", "blocked") else "todo"
+
+
+def _rows(root: Path) -> int:
+    try:
+        with (root / "runs.csv").open(encoding="utf-8") as stream:
+            return max(0, sum(1 for _ in stream) - 1)
+    except OSError:
+        return 0
