@@ -113,6 +113,7 @@ class _Scaled(NamedTuple):
     held: Array  # exponents of the moving axes that have two sizes only, NaN for the others
 
 
+@np.errstate(all="ignore")
 def fit_additive(
     sizes: ArrayLike,
     y: ArrayLike,
@@ -166,6 +167,7 @@ def fit_additive(
     return _report(best, data, chosen, max_exponent)
 
 
+@np.errstate(all="ignore")
 def refit_additive(
     sizes: ArrayLike,
     y: ArrayLike,
@@ -286,7 +288,7 @@ def _search_level(data: _Scaled, objective: Objective, max_exponent: float, leve
     k = len(data.moving)
     grid = exponent_grid(k, max_exponent, level) if k else np.empty(0)
     grids = [grid if np.isnan(fixed) else np.array([fixed]) for fixed in data.held]
-    weights = data.weights / np.maximum(data.y, 1e-300) ** 2 if objective.on_logs else data.weights
+    weights = data.weights / np.maximum(data.y, 1e-100) ** 2 if objective.on_logs else data.weights
     theta, loss = solve_grid(data.logs, data.y, weights, grids)
     starts = grid_starts(theta, loss, grids, _STARTS * level)
     starts[starts[:, : 1 + k].sum(axis=1) <= 0, 0] = 1e-9  # a logarithm needs something to stand on

@@ -66,7 +66,8 @@ def blocks_of(frame: pd.DataFrame) -> Blocks:
         present = [name for name in level if name in frame.columns and not frame[name].isna().all()]
         if not present:
             continue
-        codes = frame.groupby(present, sort=True, dropna=False).ngroup().to_numpy().astype(np.intp)
+        keys = [frame[name].astype(str) if frame[name].dtype == object else frame[name] for name in present]
+        codes = frame.groupby(keys, sort=True, dropna=False).ngroup().to_numpy().astype(np.intp)
         count = int(codes.max(initial=-1)) + 1
         if count > 1:
             return Blocks(codes, count, _NAMES[level], _warn(count, _NAMES[level], frame))

@@ -68,6 +68,7 @@ class Identifiability:
     doubt: bool
 
 
+@np.errstate(all="ignore")
 def term_identifiability(
     solution: AdditiveSolution, sizes: Array, y: Array, objective: Objective, *, independent: int | None = None
 ) -> list[Identifiability]:

@@ -36,6 +36,7 @@ __all__ = ["Polished", "polish"]
 Array = NDArray[np.float64]
 
 _CHUNK = 60_000  # runs x problems worked on together: about what fits a processor's cache
+HIGHEST = 300.0  # exponent of e up to which powers are followed: squares of larger ones would overflow
 _STEP_DOWN = 5.0  # factor between stages of delta
 _RIDGE = 1e-11
 _TINY = 1e-26  # objective per unit of weight below which a fit is exact
@@ -166,7 +167,7 @@ def _advance(
 def _curve(theta: Array, logs: Array) -> tuple[Array, list[Array]]:
     """Return f (R, n) and the powers u_j (R, n) of each axis."""
     k = logs.shape[1]
-    powers = [np.exp(-theta[:, 1 + k + j, None] * logs[:, j]) for j in range(k)]
+    powers = [np.exp(np.minimum(-theta[:, 1 + k + j, None] * logs[:, j], HIGHEST)) for j in range(k)]
     fitted = np.repeat(theta[:, :1], len(logs), axis=1)
     for j, power in enumerate(powers):
         fitted += theta[:, 1 + j, None] * power

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.fitting.nnls import solve_nonnegative
+from tippingpoint.fitting.polish import HIGHEST
 
 __all__ = ["exponent_grid", "grid_starts", "solve_grid"]
 
@@ -50,8 +51,8 @@ def solve_grid(logs: Array, y: Array, weights: Array, grids: Sequence[Array]) ->
     loss : ndarray, shape (T,)
         Weighted sum of squared residuals.
     """
-    k = logs.shape[1]
-    powers = [np.exp(-np.outer(grid, column)) for grid, column in zip(grids, logs.T, strict=True)]  # (q, n) each
+    k = logs.shape[1]  # powers: (q, n) each
+    powers = [np.exp(np.minimum(-np.outer(grid, column), HIGHEST)) for grid, column in zip(grids, logs.T, strict=True)]
     total = int(np.prod([len(grid) for grid in grids]))
     index = np.indices([len(grid) for grid in grids]).reshape(k, total)
     gram = np.empty((total, 1 + k, 1 + k))

@@ -106,7 +106,7 @@ def _check_rows(runs: Runs, axes: tuple[str, ...]) -> tuple[Runs, list[str]]:
         if copies:
             runs = runs.noted(f"{copies} rows equal an earlier one in every column; they are kept.")
     for axis in axes:
-        if axis in frame.columns and frame[axis].nunique() < 2:
+        if axis in frame.columns and frame[axis].dtype == float and frame[axis].nunique() < 2:
             value = frame[axis].iloc[0]
             faults.append(f"{runs.source}: axis '{axis}' has a single value ({value}); leave it out of the axes.")
     return runs, faults

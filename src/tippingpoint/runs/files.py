@@ -5,9 +5,11 @@ A cell is empty where nothing, ``NA``, ``N/A`` or ``null`` stands in it; ``nan``
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,43 +111,52 @@ def _read_parquet(data: bytes, path: Path) -> pd.DataFrame:
 
 
 def _read_csv(text: str, path: Path) -> tuple[pd.DataFrame, NDArray[np.intp]]:
-    """Read a CSV with every cell as text, and number its lines."""
+    """Read a CSV with every cell as text; each row knows the line it begins on."""
     import pandas as pd
 
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    leading = len(text) - len(text.lstrip("\n"))
-    header = text[leading:].split("\n", 1)[0]
-    separator = max((",", "\t", ";"), key=header.count)
-    _refuse_twins(header, separator, path)
+    header_line = next(line for line in text.splitlines() if line.strip())
+    separator = max((",", "\t", ";"), key=header_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    names: list[str] = []
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    faults: list[str] = []
+    before = 0
     try:
-        frame = pd.read_csv(
-            io.StringIO(text[leading:]),
-            sep=separator,
-            dtype=object,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            index_col=False,
-            on_bad_lines="error",
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise RunsError(f"{path}: cannot be read as CSV ({str(error).strip()}).") from error
-    frame.columns = [str(name).strip() for name in frame.columns]
-    height = np.ones(len(frame), dtype=np.intp)
-    if '"' in text:  # a quoted cell may run over several lines
-        for name in frame.columns:
-            height += frame[name].astype(str).str.count("\n").to_numpy(dtype=np.intp)
-    lines = leading + 2 + np.concatenate([[0], np.cumsum(height)[:-1]]).astype(np.intp) if len(frame) else height
-    blank = np.ones(len(frame), dtype=bool)
-    for name in frame.columns:
-        blank &= (frame[name].fillna("").astype(str).str.strip() == "").to_numpy(bool)
-    return frame[~blank].reset_index(drop=True), lines[~blank]
+        for cells in reader:
+            line, before = before + 1, reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not names:
+                names = _header(cells, line, path)
+            elif len(cells) == len(names):
+                rows.append(cells)
+                lines.append(line)
+            else:
+                faults.append(f"{path}, line {line}: has {len(cells)} cells and the header {len(names)}; mend the row.")
+    except csv.Error as error:
+        faults.append(f"{path}, line {reader.line_num}: cannot be read as CSV ({error}).")
+    if faults:
+        raise RunsError(_at_most(faults, path))
+    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
+    frame = pd.DataFrame(
+        {name: pd.Series(list(cells), dtype=object) for name, cells in zip(names, columns, strict=True)}
+    )
+    return frame, np.array(lines, dtype=np.intp)
 
 
-def _refuse_twins(header: str, separator: str, path: Path) -> None:
-    names = [name.strip().strip('"') for name in header.split(separator)]
-    twins = sorted({name for name in names if name and names.count(name) > 1})
+def _header(cells: list[str], line: int, path: Path) -> list[str]:
+    """Return the columns' names; one without a name is called by its number."""
+    names = [cell.strip() or f"column {place}" for place, cell in enumerate(cells, start=1)]
+    twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
-        raise RunsError(f"{path}, line 1: column '{name}' stands there twice; rename one." for name in twins)
+        raise RunsError(f"{path}, line {line}: column '{name}' stands there twice; rename one." for name in twins)
+    return names
+
+
+def _at_most(faults: list[str], path: Path, shown: int = 20) -> list[str]:
+    rest = len(faults) - shown
+    return faults if rest <= 0 else [*faults[:shown], f"{path}: {rest} more lines are faulty."]
 
 
 def _read_jsonl(text: str, path: Path) -> tuple[pd.DataFrame, NDArray[np.intp]]:
@@ -169,7 +180,7 @@ def _read_jsonl(text: str, path: Path) -> tuple[pd.DataFrame, NDArray[np.intp]]:
         else:
             faults.append(f"{path}, line {number}: is not a JSON object; write one object a line.")
     if faults:
-        raise RunsError(faults[:20])
+        raise RunsError(_at_most(faults, path))
     return pd.DataFrame(rows), np.array(lines, dtype=np.intp)
 
 
@@ -198,7 +209,7 @@ def _tidy(column: pd.Series[Any]) -> pd.Series[Any]:
     if pd.api.types.is_integer_dtype(column.dtype):
         return column.astype(float) if column.isna().any() else column
     cells = column.astype(object)
-    texts = cells.map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
+    texts = cells.map(_plain)
     empty = texts.map(lambda cell: isinstance(cell, str) and cell.lower() in EMPTY) | texts.isna()
     if empty.all():
         return texts.where(~empty, None).astype(object)
@@ -206,3 +217,12 @@ def _tidy(column: pd.Series[Any]) -> pd.Series[Any]:
     if (numbers.notna() | empty).all() and not texts.map(lambda cell: isinstance(cell, bool)).any():
         return numbers
     return texts.where(~empty, None).astype(object)
+
+
+def _plain(cell: Any) -> Any:
+    """Return a cell without blanks around its text, and a decimal number as a float."""
+    if isinstance(cell, str):
+        return cell.strip()
+    if isinstance(cell, Decimal):
+        return float(cell) if not cell.is_nan() else None
+    return cell
