@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Analysis", "Finding", "analyse"]
 
+FEW = 300  # resamples of an exploratory look and of a law
 CONTROLS = ("smoothed", "scratch_extra_compute")
 Progress = Callable[[str, int, int], None]
 
@@ -161,7 +162,7 @@ def analyse(
     study : str or Path, optional
         The study directory; by default ``runs`` itself where that is one.
     resamples : int, default 2000
-        Resamples over seed blocks for the primary boundary; exploratory ones take a twentieth, at most 100.
+        Resamples over seed blocks for the primary boundary; exploratory ones and the laws take at most 300.
     level : float, default 0.9
         Probability of all intervals.
     random_state : int or None, default 0
@@ -199,7 +200,7 @@ def analyse(
     looks = every_look(frame, look.recipes, look.along) if look is not None else ()
     others = [item for item in looks if item != look]
     controls = _control_looks(frame, look) if look is not None else ()
-    few = min(100, max(1, resamples // 20))
+    few = min(FEW, resamples)
     work.total = len(others) + len(controls)
     found = work.findings([*others, *controls], few)
     adjusted, family = _adjust(found)
@@ -239,10 +240,15 @@ def _notes(notes: list[str], primary: Finding | None, others: tuple[Finding, ...
     found = list(notes)
     if primary is not None:
         found += [*primary.pairs.notes, *(primary.boundary.warnings if primary.boundary is not None else ())]
+    where: dict[str, list[str]] = {}
     for item in others:
-        found += [f"{item.look.title}: {text}" for text in item.pairs.notes]
-        if item.boundary is not None:
-            found += [f"{item.look.title}: {text}" for text in item.boundary.warnings]
+        warnings = item.boundary.warnings if item.boundary is not None else ()
+        for text in dict.fromkeys((*item.pairs.notes, *map(str, warnings))):
+            where.setdefault(text, []).append(item.look.title)
+    for text, titles in where.items():
+        if text not in found:
+            several = f"in {len(titles)} exploratory looks, the first: " if len(titles) > 1 else ""
+            found.append(f"{text} ({several}{titles[0]})")
     return tuple(dict.fromkeys(map(str, found)))
 
 
@@ -310,7 +316,7 @@ class _Work:
             rows = _select(self.frame, group)
             if target not in rows or rows[target].isna().all():
                 continue
-            draws = bootstrap if target == main else bootstrap // 2
+            draws = bootstrap if target == main else max(1, bootstrap // 2)
             found.append(fit_group(rows, group, target, bootstrap=draws, random_state=self.random_state))
         return tuple(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = ["data", "laws", "notes", "ran", "reading"]
 
+STATUS_WORDS = {"converged": "all determined", "unidentified": "not all determined", "bound hit": "a bound was hit"}
 MAX_PANELS = 12
-MAX_ROWS = 2000
-MAX_DOWNLOAD = 700_000  # bytes of CSV; base64 adds a third, and the page has its own limit
+MAX_ROWS = 1000
+MAX_PLAIN = 400_000  # bytes of CSV from which it is compressed; base64 adds a third
+MAX_DOWNLOAD = 500_000  # bytes from which it is left out: the page has a limit of 1.5 MB
 COLUMNS = (
     "recipe", "stage", "upstream", "downstream", "n_pretrain", "n_params", "teacher", "n_finetune", "subset_seed",
     "seed", "error", "cross_entropy", "cross_entropy_calibrated", "scored_on", "wall_s",
@@ -102,7 +105,7 @@ def _law_rows(result: LawResult) -> list[tuple[str | Cell, ...]]:
     name = f"{result.group} ({counted(result.n_runs, 'run')})"
     if result.law is None:
         return [(Cell(name, rows=1), Cell("–", "head"), Cell(result.reason, "words"), "", "")]
-    head = Html(f"{safe(name)}<br>{_tag(result.status == 'converged', result.status)}")
+    head = Html(f"{safe(name)}<br>{_status(result)}")
     floor = ("floor", "", "", _ranged(result.floor, result.floor_interval))
     first, *others = [floor, *(_term_row(term) for term in result.terms)]
     rows: list[tuple[str | Cell, ...]] = [
@@ -123,6 +126,10 @@ def _term_row(term: TermRow) -> tuple[str | Cell, str | Cell, str | Cell, str | 
     )
 
 
+def _status(result: LawResult) -> Html:
+    return _tag(result.status == "converged", STATUS_WORDS.get(result.status, result.status))
+
+
 def _tag(good: bool, words: str) -> Html:
     return Html(f'<span class="tag {"ok" if good else "warn"}">{safe(words)}</span>')
 
@@ -132,6 +139,8 @@ def _ranged(value: float, ends: Interval) -> Cell:
     told = number(value)
     if ends == (None, None):
         return Cell(told, "number")
+    if ends[0] == ends[1]:  # an exponent that was held, not fitted
+        return Cell(Html(f'{safe(told)}<br><span class="range">held</span>'), "number")
     span = interval(*ends, show=number, bare=True)
     return Cell(Html(f'{safe(told)}<br><span class="range">{safe(span)}</span>'), "number")
 
@@ -195,12 +204,7 @@ def data(analysis: Analysis) -> Html:
     """Return the runs as a table, folded, with the whole table as a download where it is small enough."""
     frame = analysis.frame
     csv = frame.to_csv(index=False, lineterminator="\n").encode("utf-8", "replace")
-    parts = []
-    if len(csv) <= MAX_DOWNLOAD:
-        link = f"data:text/csv;charset=utf-8;base64,{base64.b64encode(csv).decode('ascii')}"
-        parts.append(Html(f'<p><a download="runs.csv" href="{link}">Download all {len(frame):,} runs as CSV</a></p>'))
-    else:
-        parts.append(paragraph("The whole table is too large for this page; it lies beside it as runs.csv."))
+    parts = [_download(csv, len(frame))]
     columns = [name for name in COLUMNS if name in frame and frame[name].notna().any()]
     same = [name for name in columns if frame[name].nunique(dropna=False) == 1]
     shown = [name for name in columns if name not in same]
@@ -211,6 +215,18 @@ def data(analysis: Analysis) -> Html:
     caption = f"Runs, {'all' if len(frame) <= MAX_ROWS else f'the first {MAX_ROWS:,} of'} {len(frame):,}."
     parts.append(details("Show the runs", table(shown, rows, caption, "tall")))
     return section("data", "Data", *parts)
+
+
+def _download(csv: bytes, count: int) -> Html:
+    """Return a link that holds the whole table, compressed if it is long; a sentence if it is longer still."""
+    plain = len(csv) <= MAX_PLAIN
+    content = csv if plain else gzip.compress(csv, compresslevel=9, mtime=0)
+    if len(content) > MAX_DOWNLOAD:
+        return paragraph("The whole table is too large for this page; it is the file that the page was made from.")
+    kind, name = ("text/csv;charset=utf-8", "runs.csv") if plain else ("application/gzip", "runs.csv.gz")
+    link = f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    words = f"Download all {counted(count, 'run')} as CSV{'' if plain else ' (gzip)'}"
+    return Html(f'<p><a download="{name}" href="{link}">{words}</a></p>')
 
 
 def _value(value: object) -> str:
@@ -238,11 +254,18 @@ def reading(analysis: Analysis) -> Html:
     return section("reading", "How to read this", Html(f"<dl>{rows}</dl>"))
 
 
+def _law_warnings(analysis: Analysis) -> list[str]:
+    """Return each warning of the laws once, with the laws it is about."""
+    where: dict[str, list[str]] = {}
+    for result in analysis.laws:
+        for warning in result.warnings:
+            where.setdefault(warning, []).append(f"{result.group}, {target_words(result.target)}")
+    return [f"{warning} (Law of {'; '.join(groups)}.)" for warning, groups in where.items()]
+
+
 def notes(analysis: Analysis) -> Html:
     """Return every note and warning in full, the laws' own last."""
-    found = list(analysis.notes)
-    for result in analysis.laws:
-        found += [f"Law of {result.group}, {target_words(result.target)}: {warning}" for warning in result.warnings]
+    found = [*analysis.notes, *_law_warnings(analysis)]
     if not found:
         return section("notes", "Notes and warnings", paragraph("None."))
     few, rest = found[:12], found[12:]

@@ -257,7 +257,7 @@ def _draw_recipes(axes: Axes, panel: RecipePanel) -> None:
 
 
 def _draw_probability(axes: Axes, panel: ProbabilityPanel) -> None:
-    _size_ticks(axes, panel.x[[0, -1]] if len(panel.x) < 3 else np.geomspace(panel.x[0], panel.x[-1], 6).round(-1))
+    _size_ticks(axes, panel.sizes if len(panel.sizes) > 1 else panel.x[[0, -1]])
     axes.axhline(0.5, color=INK, linewidth=0.9)
     axes.fill_between(panel.x, 0.5, panel.probability, color=BLUE, alpha=0.15, linewidth=0)
     axes.plot(panel.x, panel.probability, color=BLUE, linewidth=1.8)
@@ -323,7 +323,7 @@ def panels_of(analysis: Analysis, figure: str) -> list[Panel]:
     if figure == "difference":
         return [difference_panel(primary, analysis.level)]
     if figure == "recipes":
-        return [recipe_panel(analysis, primary.look)]
+        return [recipe_panel(analysis.frame, primary)]
     panel = probability_panel(primary)
     return [panel] if panel is not None else []
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from tippingpoint.report.looks import Look, look_frames
+from tippingpoint.report.looks import look_frames
 from tippingpoint.report.words import axis_words, exact_size, target_words, unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tippingpoint.boundary.draws import RecipeFit
     from tippingpoint.report.analysis import Analysis, Finding
     from tippingpoint.report.engine import LawResult
 
@@ -128,6 +129,7 @@ class ProbabilityPanel(NamedTuple):
     x_label: str
     y_label: str
     recipes: tuple[str, str]
+    sizes: Floats
     x: Floats
     probability: Floats
 
@@ -218,56 +220,56 @@ def probability_panel(finding: Finding) -> ProbabilityPanel | None:
         x_label=axis_words(look.along),
         y_label=f"probability that {look.recipes[1]} is better",
         recipes=look.recipes,
+        sizes=_floats([point.size for point in finding.pairs.sizes]),
         x=_floats(curve[look.along]),
         probability=_floats(curve["probability_helps"]),
     )
 
 
-def recipe_panel(analysis: Analysis, look: Look) -> RecipePanel:
-    """Return two recipes over the look's axis: block means, block spread, fitted curves.
+def recipe_panel(frame: pd.DataFrame, finding: Finding) -> RecipePanel:
+    """Return the two recipes of a look over its axis: block means, block spread, and the curves of its boundary.
 
     Parameters
     ----------
-    analysis : Analysis
-        For the runs and the fitted laws.
-    look : Look
-        Which recipes, at which student and teacher.
+    frame : DataFrame
+        The tidy runs.
+    finding : Finding
+        Which recipes, at which student and teacher; its boundary's own laws are the curves, so that their difference
+        is the curve of the difference figure.
 
     Returns
     -------
     RecipePanel
     """
+    look = finding.look
+    fits = {fit.recipe: fit for fit in finding.boundary.laws_} if finding.boundary is not None else {}
     series = []
-    for recipe, part in zip(look.recipes, look_frames(analysis.frame, look), strict=True):
+    for recipe, part in zip(look.recipes, look_frames(frame, look), strict=True):
         blocks = [name for name in ("subset_seed", "seed") if name in part and part[name].notna().any()]
         table = part.groupby([look.along, *blocks], as_index=False)[look.target].mean()
         at = table.groupby(look.along)[look.target].agg(["mean", "min", "max"])
-        curve = _curve(_law_of(analysis, recipe, look), look.along, at.index.to_numpy(float), _sizes_of(part, look))
-        series.append(
-            RecipeSeries(recipe, _floats(at.index), _floats(at["mean"]), _floats(at["min"]), _floats(at["max"]), *curve)
-        )
+        sizes = _floats(at.index)
+        curve = _pair_curve(fits.get(recipe), look.along, sizes)
+        series.append(RecipeSeries(recipe, sizes, _floats(at["mean"]), _floats(at["min"]), _floats(at["max"]), *curve))
     title = f"{look.recipes[0]} and {look.recipes[1]}"
     return RecipePanel(title, axis_words(look.along), label_of(look.target), tuple(series))
 
 
-def _law_of(analysis: Analysis, recipe: str, look: Look) -> LawResult | None:
-    for result in analysis.laws:
-        same = (result.recipe, result.stage, result.upstream, result.downstream) == (
-            recipe,
-            look.stage,
-            look.upstream if look.upstream is not None else result.upstream,
-            look.downstream,
-        )
-        if same and result.target == look.target:
-            return result
-    return None
+def _pair_curve(fit: RecipeFit | None, along: str, sizes: Floats) -> tuple[Floats, Floats]:
+    """Return the curve of one of a boundary's laws over the sizes, empty where it is not one of this axis alone."""
+    if fit is None or len(sizes) < 2 or fit.axes not in ((along,), ()):
+        return np.empty(0), np.empty(0)
+    grid = np.geomspace(sizes.min(), sizes.max(), CURVE_POINTS)
+    if fit.solution is None:
+        return grid, np.full(len(grid), fit.floor)
+    return grid, _floats(fit.solution.predict(grid[:, None]))
 
 
-def _sizes_of(part: pd.DataFrame, look: Look) -> dict[str, float]:
+def _sizes_of(part: pd.DataFrame, along: str) -> dict[str, float]:
     """Return the sizes that all these runs share, by axis."""
     fixed = {}
     for name in ("n_pretrain", "n_params", "n_params_teacher", "n_finetune"):
-        if name in part and name != look.along:
+        if name in part and name != along:
             values = pd.to_numeric(part[name], errors="coerce").dropna().unique()
             if len(values) == 1:
                 fixed[name] = float(values[0])
@@ -327,7 +329,6 @@ def _model_series(result: LawResult, part: pd.DataFrame, along: str) -> tuple[La
     """Return one series per model size (and teacher), each with the law's curve."""
     keys = [name for name in ("n_params", "teacher") if name in part and name != along and part[name].notna().any()]
     groups = part.groupby(keys, dropna=False) if keys else [((), part)]
-    look = Look((result.recipe, result.recipe), along, result.stage, result.target)
     series = []
     for key, rows in groups:
         points = rows[[along, result.target]].apply(pd.to_numeric, errors="coerce").dropna()
@@ -337,6 +338,6 @@ def _model_series(result: LawResult, part: pd.DataFrame, along: str) -> tuple[La
             label += f", teacher {named['teacher']}"
         x = _floats(points[along])
         series.append(
-            LawSeries(label, x, _floats(points[result.target]), *_curve(result, along, x, _sizes_of(rows, look)))
+            LawSeries(label, x, _floats(points[result.target]), *_curve(result, along, x, _sizes_of(rows, along)))
         )
     return tuple(series)

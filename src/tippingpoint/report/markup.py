@@ -88,7 +88,7 @@ def table(
     body = "".join(f"<tr>{_row(row)}</tr>\n" for row in rows)
     label = escape(caption)
     return Html(f'<div class="scroll {escape(kind)}" tabindex="0" role="region" aria-label="{label}">'
-                f"<table><caption>{label}</caption><thead><tr>{heads}</tr></thead>\n"
+                f"<table><caption><span>{label}</span></caption><thead><tr>{heads}</tr></thead>\n"
                 f"<tbody>{body}</tbody></table></div>")  # fmt: skip
 
 

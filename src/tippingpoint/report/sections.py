@@ -47,20 +47,30 @@ def hero(analysis: Analysis) -> Html:
         return Html(f'<div class="hero" id="answer">{"".join(parts)}</div>')
     sentences = [
         say.probability_sentence(finding),
+        say.ends_sentence(finding),
         say.level_sentence(finding, analysis.level),
         say.trend_sentence(finding, analysis.level),
         say.stationary_sentence(finding, analysis.level),
         say.beyond_sentence(finding),
     ]
-    words = items(sentences) + paragraph(_setting(analysis, finding), "muted")
+    words = items(sentences) + paragraph(_setting(finding), "muted") + _limits(finding)
     picture = _difference(finding, analysis.level) if finding.pairs.sizes else Html("")
     grid = "hero-grid with-figure" if picture else "hero-grid"
     return Html(
-        f'<div class="hero" id="answer">{parts[0]}<div class="{grid}">{title}<div>{words}</div>{picture}</div></div>'
+        f'<div class="hero" id="answer">{parts[0]}<div class="{grid}">{title}{picture}<div>{words}</div></div></div>'
     )
 
 
-def _setting(analysis: Analysis, finding: Finding) -> str:
+def _limits(finding: Finding) -> Html:
+    """Return the weightiest warnings of the answer, where they cannot be missed."""
+    found = say.limits(finding)
+    if not found:
+        return Html("")
+    more = [f"{counted(len(found) - 3, 'more warning')} at the foot of this page."] if len(found) > 3 else []
+    return Html(f'<div class="limits"><p><strong>Warnings</strong></p>{items([*found[:3], *more])}</div>')
+
+
+def _setting(finding: Finding) -> str:
     """Return what was compared and how much was run, in one line."""
     who = f" ({finding.look.who})" if finding.look.who else ""
     blocks = max((point.n_blocks for point in finding.pairs.sizes), default=0)
@@ -69,7 +79,7 @@ def _setting(analysis: Analysis, finding: Finding) -> str:
 
 
 def _difference(finding: Finding, level: float, name: str = "difference") -> Html:
-    """Return the difference figure with its caption, once for wide screens and once for phones."""
+    """Return the difference figure with its caption."""
     panel = difference_panel(finding, level)
     first, second = finding.look.recipes
     described = f"{say.regime_sentence(finding, level)} Paired means at each size: {_means_in_words(finding)}."
@@ -81,7 +91,7 @@ def _difference(finding: Finding, level: float, name: str = "difference") -> Htm
         caption += f" Line: difference of the two fitted laws, with its {percent(level)} band."
     if any(crossing.in_range for crossing in panel.crossings):
         caption += " Diamond: a crossing; the bar on the zero line is its interval."
-    return figure(inline_svg(draw(panel, width=5.2, height=3.7), name, described), caption)
+    return figure(inline_svg(draw(panel, width=4.6, height=3.45), name, described), caption)
 
 
 def _means_in_words(finding: Finding) -> str:
@@ -122,7 +132,7 @@ def compared(analysis: Analysis) -> Html:
     if finding is None or not finding.pairs.sizes:
         return Html("")
     look = finding.look
-    panel = recipe_panel(analysis, look)
+    panel = recipe_panel(analysis.frame, finding)
     described = f"{target_words(look.target)} of {look.recipes[0]} and {look.recipes[1]} over {axis_words(look.along)}."
     pictures = figure(
         inline_svg(draw(panel, width=4.6, height=3.4), "recipes", described),
@@ -174,11 +184,11 @@ def second_opinions(analysis: Analysis) -> Html:
     parts: list[Html] = []
     if analysis.second:
         parts.append(Html("<h3>The same comparison on the other targets</h3>"))
-        parts.append(items(_opinion(item, analysis.level) for item in analysis.second))
+        parts += [_opinion(item, analysis.level) for item in analysis.second]
     for control in analysis.controls:
         first, second = control.look.recipes
         parts.append(Html(f"<h3>{safe(CONTROL_WORDS.get(first, f'{first} against {second}'))}</h3>"))
-        parts.append(items([_opinion(control, analysis.level), _where_better(control)]))
+        parts.append(_opinion(control, analysis.level, _where_better(control)))
     if not analysis.controls:
         parts.append(
             paragraph(
@@ -190,14 +200,14 @@ def second_opinions(analysis: Analysis) -> Html:
     return section("second", "Second opinions and controls", *parts)
 
 
-def _opinion(finding: Finding, level: float) -> str:
-    """Return one other look in a few sentences."""
-    parts = [
-        say.regime_sentence(finding, level),
+def _opinion(finding: Finding, level: float, more: str = "") -> Html:
+    """Return one other look: what the laws say, and beneath it what the pairs say without them."""
+    details = [
         say.level_sentence(finding, level, adjusted=True),
         say.trend_sentence(finding, level, adjusted=True),
+        more,
     ]
-    return " ".join(part for part in parts if part)
+    return Html(paragraph(say.regime_sentence(finding, level)) + Html(f'<div class="muted">{items(details)}</div>'))
 
 
 def _where_better(finding: Finding) -> str:
@@ -227,12 +237,13 @@ def explored(analysis: Analysis) -> Html:
         Cell("p", "number"),
     )
     rows = [_explored_row(finding, analysis.level) for finding in others]
+    alpha = f"{1 - analysis.level:.2g}"
     text = (
         f"Everything but the declared comparison: {counted(len(others), 'look')}, {counted(analysis.family, 'test')}. "
         "For each look two paired t-tests over seed blocks are made, without any law: that the difference averaged "
-        "over the sizes is zero, and that it does not change with the axis (a tipping point needs change). The "
-        f"p-values are adjusted by Holm's method for all {analysis.family} together: one below "
-        f"{1 - analysis.level:.2g} stands out even after all these looks. Intervals of crossings are not adjusted and rest on fewer resamples."
+        "over the sizes is zero, and that it does not change with the axis (a tipping point needs one). The p-values "
+        f"are adjusted by Holm's method for all {analysis.family} together: one below {alpha} stands out even after "
+        "all these looks. Intervals of crossings are not adjusted and rest on fewer resamples."
     )
     count = sum(1 for item in others for p in (item.level_p, item.trend_p) if p < 1 - analysis.level)
     verdict = f"{count} of the {analysis.family} tests stand out after adjustment."

@@ -11,13 +11,12 @@ from tippingpoint.report.words import (
     axis_words,
     better,
     exact_size,
+    favour,
     interval,
     p_value,
     percent,
-    signed,
     size,
     target_words,
-    unit,
 )
 
 if TYPE_CHECKING:
@@ -29,8 +28,10 @@ __all__ = [
     "answer",
     "beyond_sentence",
     "declared_sentence",
+    "ends_sentence",
     "headline",
     "level_sentence",
+    "limits",
     "probability_sentence",
     "range_words",
     "regime_sentence",
@@ -110,7 +111,8 @@ def probability_sentence(finding: Finding) -> str:
     shares = {str(name): float(share) for name, share in finding.boundary.regime_probability.items()}
     regime = str(finding.boundary.regime)
     second = finding.look.recipes[1]
-    text = f"Of the resampled studies, {percent(shares.get(regime, 0.0))} agree"
+    share = shares.get(regime, 0.0)
+    text = "All resampled studies agree" if share == 1 else f"{percent(share)} of the resampled studies agree"
     rivals = sorted(((share, name) for name, share in shares.items() if name != regime and share > 0.005), reverse=True)
     if rivals:
         share, name = rivals[0]
@@ -151,6 +153,21 @@ REGIMES = {
 }
 
 
+def ends_sentence(finding: Finding) -> str:
+    """Say who is better at both ends of the range, by the fitted laws."""
+    curve, look = finding.curve, finding.look
+    if curve is None or not len(curve):
+        return ""
+    sizes = [exact_size(round(float(curve[look.along].iloc[place]))) for place in (0, -1)]
+    told = [better(float(curve["difference"].iloc[place]), look.recipes, look.target) for place in (0, -1)]
+    return f"By the fitted laws {told[0]} at {sizes[0]} {axis_words(look.along)}, and {told[1]} at {sizes[1]}."
+
+
+def limits(finding: Finding) -> tuple[str, ...]:
+    """Return the boundary's own warnings, weightiest first."""
+    return () if finding.boundary is None else tuple(map(str, finding.boundary.warnings))
+
+
 def stands_out(finding: Finding, level: float = 0.9) -> bool:
     """Whether the paired runs, without any law, show a trend that stands out of the noise between blocks."""
     return math.isfinite(finding.trend_p) and finding.trend_p < 1 - level
@@ -178,17 +195,17 @@ def trend_sentence(finding: Finding, level: float = 0.9, *, adjusted: bool = Fal
     else:
         words = axis_words(finding.look.along)
         gain = amount(test.mean, finding.look.target)
-        text = f"Each doubling of the {words} moves the difference by {gain} towards {gains} and away from {loses}"
+        text = f"Each doubling of the {words} shifts the difference by {gain} away from {loses}, towards {gains}"
     return f"{text} ({_test_words(test, finding, finding.trend_p, level, adjusted)})."
 
 
 def _test_words(test: PairedTest, finding: Finding, p: float, level: float, adjusted: bool) -> str:
-    target = finding.look.target
-    span = interval(test.low, test.high, level=level, show=lambda value: signed(value, target))
-    suffix = f" {unit(target)}" if unit(target) else ""
-    kind = "Holm-adjusted p" if adjusted else "p"
-    value = p_value(p)
-    return f"{span}{suffix}, {kind} {value if value.startswith('<') else f'= {value}'}, {test.n_blocks} blocks"
+    look = finding.look
+    span = favour(test.low, test.high, look.recipes, look.target, level=level)
+    value = p_value(p) if p_value(p).startswith("<") else f"= {p_value(p)}"
+    if adjusted:
+        return f"unadjusted {span}; Holm-adjusted p {value}"
+    return f"{span}, p {value}, {test.n_blocks} seed blocks"
 
 
 def _without_test(finding: Finding) -> str:
@@ -250,8 +267,9 @@ def answer(analysis: Analysis) -> str:
     parts = [headline(analysis)]
     if finding is not None:
         parts.append(probability_sentence(finding))
+        parts.append(ends_sentence(finding))
         parts.append(level_sentence(finding, analysis.level))
-        parts.append(trend_sentence(finding, analysis.level))
+        parts.extend(f"Note: {text}" for text in limits(finding)[:1])
     parts.append(declared_sentence(analysis))
     if analysis.notes:
         parts.append(f"{len(analysis.notes)} notes and warnings stand in the report.")

@@ -17,6 +17,7 @@ __all__ = [
     "axis_words",
     "better",
     "duration",
+    "favour",
     "flops",
     "interval",
     "joined",
@@ -82,19 +83,24 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def size(value: float | None) -> str:
-    """Return a size at three significant digits with thousands marked (``1,790``; ``2.1 million``)."""
+    """Return an estimated size at two significant digits, thousands marked (``1,800``; ``2.1 million``)."""
     if value is None or not math.isfinite(value):
         return "–"
     if value >= 1e15 or 0 < value < 0.1:
         return f"{value:.1e}".replace("e+", "e")
     if value >= 1e9:
-        return f"{value / 1e9:,.3g} billion"
+        return f"{value / 1e9:,.2g} billion"
     if value >= 1e6:
-        return f"{value / 1e6:.3g} million"
-    if value >= 100:
-        step = 10 ** max(0, math.floor(math.log10(value)) - 2)
-        return f"{round(value / step) * step:,.0f}"
-    return f"{value:.3g}"
+        return f"{_digits(value / 1e6)} million"
+    return _digits(value)
+
+
+def _digits(value: float) -> str:
+    """Return two significant digits without a power of ten."""
+    if value < 10:
+        return f"{value:.2g}"
+    step = 10 ** (math.floor(math.log10(value)) - 1)
+    return f"{round(value / step) * step:,.0f}"
 
 
 def exact_size(value: float) -> str:
@@ -157,6 +163,33 @@ def better(difference: float, recipes: Sequence[str], target: str) -> str:
     if difference == 0:
         return f"{recipes[0]} and {recipes[1]} are equal"
     return f"{recipes[1] if difference > 0 else recipes[0]} is better by {amount(difference, target)}"
+
+
+def favour(low: float, high: float, recipes: Sequence[str], target: str, *, level: float = 0.9) -> str:
+    """Return the interval of a difference with its sign in words.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the interval of first recipe minus second; positive where the second is better.
+    recipes : sequence of two str
+        The recipes' names.
+    target : str
+        For the unit.
+    level : float, default 0.9
+        The interval's probability.
+
+    Returns
+    -------
+    str
+        ``90% interval 0.010 to 0.023 nats``, or, where it holds zero, whom each end favours.
+    """
+    name = f"{percent(level)} interval"
+    if low > 0 or high < 0:
+        ends = sorted((low, high), key=abs)
+        return f"{name} {amount(ends[0], target).split()[0]} to {amount(ends[1], target)}"
+    ends = [f"{amount(end, target)} in favour of {who}" for end, who in zip((low, high), recipes, strict=True)]
+    return f"{name} from {ends[0]} to {ends[1]}"
 
 
 def interval(
