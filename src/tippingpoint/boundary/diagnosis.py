@@ -98,7 +98,7 @@ def _noise(chosen: Selection, paired: pd.DataFrame, curve: pd.DataFrame, level: 
         settle = (
             "more than 1,000 seed blocks would be needed to settle it"
             if more is None
-            else f"about {more} more seed blocks would settle it where it is clearest, if means and spreads stay"
+            else f"about {more} more seed blocks would settle it where it is clearest, if mean and spread stay"
         )
         return [
             f"The difference is within noise at every size that was measured ({_name(level)} of the pairs): {settle}."
@@ -135,11 +135,11 @@ def _disagreement(
     changes = sign_changes(paired)
     inside = [c for c in crossings if c.in_range]
     if len(changes) != len(inside):
-        places = ", ".join(f"{size(change.low)} to {size(change.high)}" for change in changes) or "nowhere"
-        laws = ", ".join(size(c.value) for c in inside) or "nowhere in the range"
+        places = " and ".join(f"between {size(change.low)} and {size(change.high)}" for change in changes) or "nowhere"
+        laws = f"at {' and '.join(size(c.value) for c in inside)}" if inside else "nowhere in the range"
         sure = any(change.sure for change in changes)
         tail = "" if sure or not changes else " (within noise)"
-        found.append(f"Without laws the mean difference changes its sign at {places}{tail}; the laws cross at {laws}.")
+        found.append(f"Without laws the mean difference changes its sign {places}{tail}; the laws cross {laws}.")
         return found
     for change, crossing in zip(changes, inside, strict=True):
         low, high = crossing.interval or (crossing.value, crossing.value)

@@ -177,8 +177,8 @@ class _Side:
         self, recipe: str, axes: tuple[str, ...], frame: pd.DataFrame, chosen: Selection, objective: str
     ) -> None:
         self.axes, self.along, self.at, self.objective = axes, chosen.along, chosen.at, objective
-        self.y = frame[chosen.target].to_numpy(dtype=float)
-        self.sizes = frame[list(axes)].to_numpy(dtype=float)
+        self.y = frame[chosen.target].to_numpy(dtype=float, na_value=np.nan)
+        self.sizes = frame[list(axes)].to_numpy(dtype=float, na_value=np.nan)
         solution = fit_additive(self.sizes, self.y, objective=objective) if axes else None
         floor = float(self._constant(np.ones((1, len(self.y))))[0]) if solution is None else solution.floor
         self.fit = RecipeFit(recipe, axes, floor, solution, len(self.y))

@@ -135,7 +135,7 @@ def _at_place(frame: pd.DataFrame, chosen: Selection) -> pd.DataFrame:
     keep = np.ones(len(frame), dtype=bool)
     for axis, value in chosen.at.items():
         if _has_axis(frame, axis):
-            keep &= np.abs(frame[axis].to_numpy(dtype=float) / value - 1) <= 1e-6
+            keep &= np.abs(frame[axis].to_numpy(dtype=float, na_value=np.nan) / value - 1) <= 1e-6
     return frame[keep]
 
 

@@ -218,7 +218,7 @@ def _check_one_group(frames: list[pd.DataFrame], recipes: tuple[str, str]) -> No
 def _drop_unscored(draft: _Draft, target: str) -> None:
     """Set aside the runs without the target."""
     for place, frame in enumerate(draft.frames):
-        scored = np.isfinite(frame[target].to_numpy(dtype=float))
+        scored = np.isfinite(frame[target].to_numpy(dtype=float, na_value=np.nan))
         if not scored.any():
             raise RunsError(f"target: no run of {draft.recipes[place]} has a value of {target}; choose another.")
         if not scored.all():
@@ -263,7 +263,7 @@ def _place(draft: _Draft, axis: str, value: float | None, pool: str) -> None:
     draft.held.append(axis)
     for place, frame in enumerate(draft.frames):
         if axis in frame.columns and frame[axis].notna().any():
-            draft.frames[place] = frame[_is(frame[axis].to_numpy(dtype=float), value)]
+            draft.frames[place] = frame[_is(frame[axis].to_numpy(dtype=float, na_value=np.nan), value)]
 
 
 def _only_choice(draft: _Draft, axis: str, levels: list[list[float]]) -> float:
@@ -295,7 +295,7 @@ def _drop_incomplete(draft: _Draft, along: str) -> None:
     """Set aside the runs that lack a size their recipe's law needs."""
     for place, frame in enumerate(draft.frames):
         needed = [axis for axis in (along, *draft.pooled) if _levels(frame, axis)]
-        values = frame[needed].to_numpy(dtype=float)
+        values = frame[needed].to_numpy(dtype=float, na_value=np.nan)
         complete = (np.isfinite(values) & (values > 0)).all(axis=1)
         if not complete.all():
             draft.notes.append(
@@ -350,8 +350,8 @@ def _beyond(axis: str, value: float, sizes: list[float]) -> str:
         return f"{axis}={exactly(value)} was not measured; the laws interpolate between {size(low)} and {size(high)}."
     factor = value / high if value > high else low / value
     return (
-        f"{axis}={exactly(value)} is outside the data ({size(low)} to {size(high)}), {factor:.3g} times beyond: the laws "
-        "extrapolate."
+        f"{axis}={exactly(value)} is outside the data ({size(low)} to {size(high)}), {factor:.3g} times beyond: "
+        "the laws extrapolate."
     )
 
 
@@ -359,7 +359,7 @@ def _levels(frame: pd.DataFrame, axis: str) -> list[float]:
     """Return the distinct sizes of an axis, ascending; empty where the recipe does not have it."""
     if axis not in frame.columns:
         return []
-    values = np.sort(frame[axis].to_numpy(dtype=float))
+    values = np.sort(frame[axis].to_numpy(dtype=float, na_value=np.nan))
     values = values[np.isfinite(values)]
     if not len(values):
         return []
