@@ -1,6 +1,6 @@
 """PowerDifference against brute force on random parameter sets, extreme ones included.
 
-Command: ``python benchmarks/boundary_cases.py --count 100000 --seed 0`` (about two minutes on one core).
+Command: ``python benchmarks/boundary_cases.py --count 100000 --seed 0`` (two to five minutes on one core).
 
 The oracle knows neither Eq. (14) nor the case list.
 
