@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -104,8 +105,10 @@ def load_study(source: str | Path, overrides: Sequence[str] = (), laboratory: La
     document = read_yaml(*read_source(source))
     if overrides:
         apply_overrides(document, overrides)
-    config = _validate(document)
-    images, faults = resolve_images(config, lab)
+    config, told = _validate(document)
+    faults = check_config(config)
+    images, more = resolve_images(config, lab)
+    faults += more
     n_pretrain: dict[str, int] = {}
     n_finetune: dict[str, dict[str, int]] = {}
     if config.upstream in images:
@@ -117,7 +120,7 @@ def load_study(source: str | Path, overrides: Sequence[str] = (), laboratory: La
         if name in images:
             n_finetune[name], more = resolve_sizes(config.n_finetune, images[name].n_pool, "n_finetune", name)
             faults += more
-    _refuse(document, faults)
+    _refuse(document, faults, told)
     return Study(config, images, n_pretrain, n_finetune, lab, str(source))
 
 
@@ -131,21 +134,18 @@ def _refuse(document: Document, faults: Sequence[Fault], told: Sequence[str] = (
         raise ConfigError(list(dict.fromkeys(sentences)))
 
 
-def _validate(document: Document) -> StudyConfig:
-    """Type-check the values, then what several keys must fulfil together."""
+def _validate(document: Document) -> tuple[StudyConfig, list[str]]:
+    """Type-check the values; return the settings without unknown keys, and a sentence for each of those."""
     try:
-        config = StudyConfig.model_validate_json(_as_json(document.data))
+        return StudyConfig.model_validate_json(_as_json(document.data)), []
     except ValidationError as error:
         details = error.errors(include_url=False)
-        told = [_sentence(document, detail) for detail in details]
-        unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
-        more: list[Fault] = []
-        if len(unknown) == len(details):  # with the unknown keys gone the rest can be checked too
-            more = check_config(StudyConfig.model_validate_json(_as_json(_without(document.data, unknown))))
-        _refuse(document, more, told)
-        raise
-    _refuse(document, check_config(config))
-    return config
+    told = [_sentence(document, detail) for detail in details]
+    unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
+    if len(unknown) == len(details):  # with the unknown keys gone the rest can be checked too
+        with contextlib.suppress(ValidationError):
+            return StudyConfig.model_validate_json(_as_json(_without(document.data, unknown))), told
+    raise ConfigError(list(dict.fromkeys(told)))
 
 
 def _as_json(data: dict[str, Any]) -> str:

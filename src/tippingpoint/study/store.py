@@ -246,6 +246,10 @@ class Store:
             self._db.close()
             self._db = None
 
+    def __del__(self) -> None:
+        if getattr(self, "_db", None) is not None:
+            self.close()
+
     # --- opening ---
 
     def _prepare(self) -> None:
@@ -292,6 +296,8 @@ class Store:
         }
         gone = [key for key, (state, _) in indexed.items() if state == "done" and key not in self._results]
         self._put(new, gone)
+        if not self.write:
+            self.close()
 
     def _set_aside(self, key: str, fault: str) -> None:
         """Take a damaged cell out of the way (kept for a look), so that it runs again."""

@@ -1,0 +1,202 @@
+"""Cells: what is shared, what a key covers, what the rows will say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tippingpoint.study.cells import Cell, cell_key
+from tippingpoint.study.grid import Grid, build_grid, endpoint_numbers
+from tippingpoint.study.load import Study
+
+Load = Callable[..., Study]
+
+
+def find(grid: Grid, **where: Any) -> list[Cell]:
+    wanted = {"downstream": None, **where}
+    return [cell for cell in grid.cells.values() if all(cell.where[name] == value for name, value in wanted.items())]
+
+
+def test_counts(load: Load) -> None:
+    grid = build_grid(load())
+    recipes = Counter((cell.kind, cell.where["recipe"]) for cell in grid.cells.values())
+    # sizes x blocks x models; every checkpoint is fine-tuned on 2 sets x 2 sizes
+    assert recipes[("pretrain", "scratch")] == 3 * 2 * 3
+    assert recipes[("pretrain", "distilled")] == 3 * 2 * 2
+    assert recipes[("pretrain", "smoothed")] == 3 * 2
+    assert recipes[("pretrain", "scratch_extra_compute")] == 2
+    assert recipes[("finetune", "no_pretraining")] == 2 * 4
+    pretrained = sum(count for (kind, _), count in recipes.items() if kind == "pretrain")
+    assert sum(count for (kind, _), count in recipes.items() if kind == "finetune") == 4 * pretrained + 8
+    assert len(grid.rows) == len(grid.cells)
+
+
+def test_students_of_a_block_share_images_weights_and_order(load: Load) -> None:
+    grid = build_grid(load())
+    for distilled in find(grid, recipe="distilled"):
+        same = {name: distilled.where[name] for name in ("student", "n_pretrain", "subset_seed", "seed")}
+        (scratch,) = find(grid, recipe="scratch", **same)
+        differing = {name for name in scratch.task if scratch.task[name] != distilled.task[name]}
+        assert differing == {"guidance", "teachers"}
+
+
+def test_a_teacher_is_the_scratch_cell_of_the_same_block_and_size(load: Load) -> None:
+    grid = build_grid(load())
+    for distilled in find(grid, recipe="distilled"):
+        assert len(distilled.parents) == len(distilled.task["teachers"])
+        for place, model in enumerate(distilled.task["teachers"]):
+            teacher = grid.cells[distilled.parents[f"teacher_{place}"]]
+            assert teacher.where["recipe"] == "scratch"
+            assert teacher.task["model"] == model
+            for name in ("n_images", "subset_seed", "seed", "data"):
+                assert teacher.task[name] == distilled.task[name]
+
+
+def test_a_checkpoint_serves_all_its_finetunings(load: Load) -> None:
+    grid = build_grid(load())
+    starts = Counter(cell.parents["init"] for cell in grid.cells.values() if "init" in cell.parents)
+    assert set(starts.values()) == {4}
+    for cell in grid.cells.values():
+        if "init" in cell.parents:
+            start = grid.cells[cell.parents["init"]]
+            assert (start.task["seed"], start.task["subset_seed"]) == (cell.task["seed"], cell.task["subset_seed"])
+            assert start.task["model"] == cell.task["model"]
+
+
+def test_parents_stand_before_children(load: Load) -> None:
+    seen: set[str] = set()
+    for key, cell in build_grid(load()).cells.items():
+        assert set(cell.parents.values()) <= seen
+        seen.add(key)
+
+
+def test_extra_compute_is_teacher_training_plus_guidance(load: Load) -> None:
+    grid = build_grid(load())
+    control = find(grid, recipe="scratch_extra_compute")[0]
+    block = {name: control.where[name] for name in ("n_pretrain", "subset_seed", "seed")}
+    (teacher,) = find(grid, recipe="scratch", student=1, **block)
+    (distilled,) = find(grid, recipe="distilled", student=2, **block)
+    assert control.task["extra_flops"] == teacher.estimate.flops + distilled.estimate.guidance_flops
+    whole = distilled.estimate.work + teacher.estimate.flops
+    per_step = control.estimate.flops / control.estimate.n_steps
+    assert 0 <= control.estimate.work - whole < per_step, "the control may round up by one step"
+
+
+def test_rows(load: Load) -> None:
+    study = load()
+    grid = build_grid(study)
+    for row in grid.rows:
+        columns = row.columns
+        assert columns["stage"] == ("finetuned" if columns["downstream"] else "pretrained")
+        assert (columns["n_finetune"] is None) == (columns["stage"] == "pretrained")
+        assert (row.pretrain is None) == (columns["recipe"] == "no_pretraining") == (columns["n_pretrain"] is None)
+        assert (columns["n_params_teacher"] is not None) == (columns["recipe"] == "distilled")
+    ensemble = next(row.columns for row in grid.rows if row.columns["teacher"] == "heads=1+2")
+    assert ensemble["n_params_teacher"] == 4000, "of several teachers the largest"
+    assert endpoint_numbers(study, grid) == {
+        "recipes": ["scratch", "distilled"],
+        "along": "n_pretrain",
+        "stage": "finetuned",
+        "target": "error",
+        "upstream": "toys[0-4]",
+        "downstream": "beans",
+        "student": {"heads": 2},
+        "teacher": "heads=1",
+        "at": {"n_params": 4000, "n_finetune": 50},
+    }
+
+
+def test_recipes_that_come_to_the_same_share_a_cell(load: Load, study_text: str) -> None:
+    study = load(study_text, "recipes.smoothed.label_smoothing=0.0")
+    grid = build_grid(study)
+    assert not find(grid, recipe="smoothed")
+    assert sum(row.columns["recipe"] == "smoothed" and row.columns["downstream"] is None for row in grid.rows) == 6
+
+
+def test_keys_never_change_by_accident() -> None:
+    """A changed key would throw away every study that exists: raise STAGE_VERSIONS instead, if the result changes."""
+    task = {
+        "kind": "pretrain",
+        "model": {"patch_size": 7, "depth": 4, "head_dim": 8, "heads": 2},
+        "data": {"name": "fashion_mnist[0-5]", "image_size": 28, "channels": 1, "validation_fraction": 0.1},
+        "n_images": 250,
+        "subset_seed": 0,
+        "seed": 0,
+        "score_on": "test",
+        "training": {"batch_size": 64, "learning_rate": 0.002, "length": {"epochs": 8.0, "min_steps": 600}},
+        "guidance": None,
+        "teachers": [],
+        "label_smoothing": 0.0,
+        "extra_flops": 0.0,
+    }
+    assert cell_key(task, "abc", {}) == "59926092589321b9fef422be889d08d4076252fcb88b9d7eeaef98e158673246"
+
+
+ABOUT_ALL = [
+    "image.size=12",
+    "model.depth=3",
+    "model.head_dim=8",
+    "validation_fraction=0.2",
+    "score_on=validation",
+    "pretraining.learning_rate=1e-3",
+    "pretraining.batch_size=33",
+    "pretraining.betas=[0.8, 0.9]",
+    "pretraining.length.epochs=3",
+]
+
+
+@pytest.mark.parametrize("change", ABOUT_ALL)
+def test_keys_change_with_what_changes_results(load: Load, study_text: str, change: str) -> None:
+    pretrained = [cell.key for cell in build_grid(load()).cells.values() if cell.kind == "pretrain" or cell.parents]
+    assert not set(pretrained) & set(build_grid(load(study_text, change)).cells)
+
+
+def test_keys_change_with_the_data(load: Load, study_text: str) -> None:
+    assert not set(build_grid(load()).cells) & set(build_grid(load(study_text, fingerprint="g")).cells)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["name=other", "data_dir=elsewhere", "finetune_recipes=null", "endpoint=null", "pretraining.length.epochs=2.0"],
+)
+def test_keys_stay_with_what_does_not(load: Load, study_text: str, change: str) -> None:
+    assert set(build_grid(load()).cells) == set(build_grid(load(study_text, change)).cells)
+
+
+def test_a_change_of_guidance_leaves_scratch_alone(load: Load, study_text: str) -> None:
+    before, after = build_grid(load()), build_grid(load(study_text, "recipes.distilled.label_weight=0.9"))
+    for recipe, stays in (("scratch", True), ("smoothed", True), ("distilled", False)):
+        keys = [cell.key for cell in before.cells.values() if cell.where["recipe"] == recipe]
+        assert all((key in after.cells) == stays for key in keys)
+
+
+def test_finetuning_settings_leave_checkpoints_alone(load: Load, study_text: str) -> None:
+    after = build_grid(load(study_text, "finetuning.learning_rate=1e-3"))
+    for cell in build_grid(load()).cells.values():
+        assert (cell.key in after.cells) == (cell.kind == "pretrain")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(1, 900), min_size=1, max_size=4, unique=True),
+    seeds=st.integers(1, 3),
+    more=st.integers(1, 2),
+)
+def test_growing_a_study_keeps_its_cells(load: Load, study_text: str, sizes: list[int], seeds: int, more: int) -> None:
+    whole = study_text.replace(", n_pretrain: [400]", "")
+    small = build_grid(load(whole, f"n_pretrain={sizes[:-1] or sizes}", f"seeds={seeds}"))
+    large = build_grid(load(whole, f"n_pretrain={sizes}", f"seeds={seeds + more}"))
+    assert set(small.cells) <= set(large.cells)
+
+
+def test_the_laboratory_is_asked_once_a_shape(load: Load, study_text: str) -> None:
+    few, many = load(study_text, "seeds=1"), load(study_text, "seeds=50")
+    build_grid(few)
+    grid = build_grid(many)
+    assert len(grid.cells) > 40 * 50
+    assert few.laboratory.described == many.laboratory.described  # type: ignore[attr-defined]

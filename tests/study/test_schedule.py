@@ -1,0 +1,65 @@
+"""Which cell runs next, and how long it still takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tippingpoint.study.eta import Throughput
+from tippingpoint.study.grid import build_grid
+from tippingpoint.study.load import Study
+from tippingpoint.study.schedule import Schedule
+
+Load = Callable[..., Study]
+
+
+def test_parents_run_before_children_and_every_cell_once(load: Load) -> None:
+    grid = build_grid(load())
+    schedule = Schedule(grid, ())
+    order = []
+    while (key := schedule.take()) is not None:
+        assert all(schedule.state[parent] == "done" for parent in grid.cells[key].parents.values())
+        order.append(key)
+        schedule.finish(key)
+    assert sorted(order) == sorted(grid.cells)
+    assert schedule.counts()["done"] == len(grid.cells)
+
+
+def test_the_longest_chain_starts_first(load: Load) -> None:
+    grid = build_grid(load())
+    schedule = Schedule(grid, ())
+    first = grid.cells[schedule.take() or ""]
+    assert first.kind == "pretrain"
+    assert first.where["n_pretrain"] == 450
+    assert grid.children()[first.key], "something waits for it"
+
+
+def test_a_failure_blocks_what_depends_on_it_and_nothing_else(load: Load) -> None:
+    grid = build_grid(load())
+    schedule = Schedule(grid, ())
+    teacher = next(
+        cell.key for cell in grid.cells.values() if cell.where["recipe"] == "scratch" and cell.where["student"] == 1
+    )
+    schedule._ready = [(0.0, 0, teacher), *(item for item in schedule._ready if item[2] != teacher)]
+    assert schedule.take() == teacher
+    blocked = set(schedule.fail(teacher))
+    above = {key for key, cell in grid.cells.items() if teacher in cell.parents.values()}
+    above |= {key for key, cell in grid.cells.items() if above & set(cell.parents.values())}
+    assert blocked == above
+    while (key := schedule.take()) is not None:
+        schedule.finish(key)
+    counts = schedule.counts()
+    assert (counts["failed"], counts["blocked"]) == (1, len(above))
+    assert counts["done"] == len(grid.cells) - 1 - len(above)
+
+
+def test_no_estimate_before_enough_is_known_then_one_by_shape(load: Load) -> None:
+    cells = list(build_grid(load()).cells.values())
+    throughput = Throughput()
+    assert throughput.remaining(cells, [], 2) is None
+    for cell in cells[:-2]:
+        throughput.add(cell, 0.1 * cell.estimate.n_steps)
+    left = throughput.remaining(cells[-2:], [], 2)
+    expected = 0.1 * sum(cell.estimate.n_steps for cell in cells[-2:]) / 2
+    assert left is not None
+    assert abs(left - expected) < 1e-9
+    assert throughput.remaining([], [(cells[-1], 1.0)], 2) == 0.0
