@@ -86,7 +86,7 @@ def table(
     """
     heads = "".join(f'<th scope="col"{_class(cell.kind)}>{safe(cell.content)}</th>' for cell in map(_cell, head))
     body = "".join(f"<tr>{_row(row)}</tr>\n" for row in rows)
-    label = escape(caption)
+    label = safe(caption)
     return Html(f'<div class="scroll {escape(kind)}" tabindex="0" role="region" aria-label="{label}">'
                 f"<table><caption><span>{label}</span></caption><thead><tr>{heads}</tr></thead>\n"
                 f"<tbody>{body}</tbody></table></div>")  # fmt: skip

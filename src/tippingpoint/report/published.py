@@ -128,7 +128,7 @@ def _read_kinds(folder: str | Path | None, notes: list[str]) -> tuple[tuple[str,
         except (ValueError, AttributeError):
             broken += 1
     if broken:
-        notes.append(f"cells.jsonl has {broken} lines that are not JSON objects; they are left out.")
+        notes.append(f"cells.jsonl has {broken} line(s) that are not JSON objects; left out.")
     return tuple((*key, *found[key]) for key in sorted(found))
 
 

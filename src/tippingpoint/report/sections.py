@@ -146,7 +146,7 @@ def compared(analysis: Analysis) -> Html:
     rows = [
         (
             exact_size(point.size),
-            better(point.mean, look.recipes, look.target),
+            Cell(better(point.mean, look.recipes, look.target), "who"),
             Cell(signed(point.mean, look.target), "number"),
             Cell(_span(point.low, point.high, look.target), "number"),
             Cell(str(point.n_blocks), "number"),
@@ -241,7 +241,7 @@ def explored(analysis: Analysis) -> Html:
     text = (
         f"Everything but the declared comparison: {counted(len(others), 'look')}, {counted(analysis.family, 'test')}. "
         "For each look two paired t-tests over seed blocks are made, without any law: that the difference averaged "
-        "over the sizes is zero, and that it does not change with the axis (a tipping point needs one). The p-values "
+        "over the sizes is zero, and that it is the same at all sizes (at a tipping point it is not). The p-values "
         f"are adjusted by Holm's method for all {analysis.family} together: one below {alpha} stands out even after "
         "all these looks. Intervals of crossings are not adjusted and rest on fewer resamples."
     )

@@ -7,11 +7,11 @@ short list of elements and attributes, so that a string from the data can end up
 from __future__ import annotations
 
 import re
-from html import escape
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from tippingpoint.report import figures
+from tippingpoint.report.markup import safe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,13 +85,13 @@ def _write(element: ElementTree.Element, parts: list[str], name: str, used: set[
         attributes.pop("width", None)
         attributes.pop("height", None)
         attributes |= {"role": "img", "aria-label": description}
-    written = "".join(f' {key}="{escape(value)}"' for key, value in attributes.items())
+    written = "".join(f' {key}="{safe(value)}"' for key, value in attributes.items())
     text = element.text if tag in ("text", "tspan") and element.text else ""
     if tag == "g" and not written:  # matplotlib's groups that only carry a name
         for child in element:
             _write(child, parts, name, used)
         return
-    parts.append(f"<{tag}{written}>{escape(text)}")
+    parts.append(f"<{tag}{written}>{safe(text)}")
     for child in element:
         _write(child, parts, name, used)
     parts.append(f"</{tag}>")

@@ -82,7 +82,7 @@ def regime_sentence(finding: Finding, level: float = 0.9) -> str:
     regime = str(finding.boundary.regime)
     inside = _in_range(finding)
     edges = [_crossing_words(finding, place, level) for place in inside]
-    never = f"No boundary between {range_words(finding)}: "
+    never = f"No boundary from {range_words(finding)}: "
     if regime == "below" and edges:
         text = f"On {target}, {second} is better up to about {edges[-1]}; above that {first} is better."
     elif regime == "above" and edges:
@@ -100,7 +100,7 @@ def regime_sentence(finding: Finding, level: float = 0.9) -> str:
     elif regime == "equal":
         text = f"{never}on {target}, the two recipes are equal."
     else:
-        text = f"On {target}, the regime is '{regime}' between {range_words(finding)}."
+        text = f"On {target}, the regime is '{regime}' from {range_words(finding)}."
     return text
 
 

@@ -1,0 +1,58 @@
+"""``tippingpoint report`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tippingpoint.cli import main
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = []
+    for seed in range(3):
+        for n in (100, 400, 1600, 6400):
+            wobble = 1 + 0.01 * ((seed * 7 + n // 100) % 3 - 1)
+            rows.append(("scratch", n, seed, wobble * (0.10 + 4.0 * n**-0.5)))
+            rows.append(("distilled", n, seed, wobble * (0.14 + 3.0 * n**-0.5)))
+    path = tmp_path_factory.mktemp("runs") / "table.csv"
+    frame = pd.DataFrame(rows, columns=["recipe", "n_pretrain", "seed", "error"])
+    frame.assign(stage="finetuned", subset_seed=frame["seed"]).to_csv(path, index=False)
+    return path
+
+
+def test_it_writes_the_page_and_says_the_answer(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "out.html"
+    assert main(["report", str(runs), "-o", str(output), "--resamples", "20"]) == 0
+    said = capsys.readouterr().out
+    assert "distilled is better up to about" in said
+    assert f"wrote {output}" in said
+    assert output.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_json_is_one_object_and_nothing_else(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(runs), "--json", "--resamples", "20", "--seed", "3"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema_version"] == 1
+    assert found["primary"]["boundary"]["regime"] == "below"
+    assert not (runs.parent / "report.html").exists()
+
+
+def test_a_figure_alone(runs: Path, tmp_path: Path) -> None:
+    output = tmp_path / "difference.png"
+    assert main(["report", str(runs), "--figure", "difference", "-o", str(output), "--resamples", "5"]) == 0
+    assert output.read_bytes().startswith(b"\x89PNG")
+    assert main(["report", str(runs), "--figure", "pie", "-o", str(output), "--resamples", "5"]) == 2
+
+
+def test_wrong_input_is_one_sentence_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path / "nothing.csv")]) == 2
+    assert "nothing.csv" in capsys.readouterr().err
+    table = tmp_path / "t.csv"
+    table.write_text("a,b\n1,2\n", encoding="utf-8")
+    assert main(["report", str(table)]) == 2
+    assert "nothing can be reported" in capsys.readouterr().err

@@ -1,0 +1,78 @@
+"""Each regime in a sentence; no boundary is said as plainly as a boundary."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tippingpoint.report.analysis import Finding
+from tippingpoint.report.looks import Look
+from tippingpoint.report.pairs import PairedSize, PairedTest, Pairs
+from tippingpoint.report.text import (
+    beyond_sentence,
+    level_sentence,
+    probability_sentence,
+    regime_sentence,
+    trend_sentence,
+)
+
+
+def finding(regime: str, crossings: list[tuple[float, Any, bool]], **more: Any) -> Finding:
+    look = Look(("scratch", "distilled"), "n_pretrain", "pretrained", "error")
+    test = PairedTest(-0.01, 0.002, -0.015, -0.005, 0.01, 4)
+    sizes = tuple(PairedSize(size, 0.0, 0.0, 0.0, 0.0, 4) for size in (250.0, 16_000.0))
+    boundary = SimpleNamespace(
+        regime=regime,
+        regime_global=more.pop("regime_global", regime),
+        regime_probability=more.pop("regime_probability", {regime: 1.0}),
+        crossings=[SimpleNamespace(value=v, interval=i, in_range=r) for v, i, r in crossings],
+    )
+    return Finding(look, Pairs("n_pretrain", pd.DataFrame(), sizes, test, test, ()), boundary, "", 0.01, 0.01)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("regime", "crossings", "said"),
+    [
+        ("below", [(1000, (800, 1300), True)], "distilled is better up to about 1,000 pretraining images"),
+        ("above", [(1000, (800, None), True)], "distilled is better from about 1,000 pretraining images"),
+        ("window", [(500, (400, 600), True), (2000, None, True)], "better only between about 500"),
+        ("outside_window", [(500, (400, 600), True), (2000, None, True)], "distilled is worse between about 500"),
+        ("always", [], "No boundary from 250 to 16,000"),
+        ("never", [(99_000, (5e4, None), False)], "scratch is better at every size"),
+        ("equal", [], "the two recipes are equal"),
+    ],
+)
+def test_every_regime(regime: str, crossings: list[tuple[float, Any, bool]], said: str) -> None:
+    assert said in regime_sentence(finding(regime, crossings))
+
+
+def test_an_interval_open_above_is_said() -> None:
+    assert "800 or more, open above" in regime_sentence(finding("above", [(1000, (800, None), True)]))
+
+
+def test_how_sure_the_regime_is() -> None:
+    text = probability_sentence(finding("below", [], regime_probability={"below": 0.8, "always": 0.2}))
+    assert text == "80% of the resampled studies agree; 20% say instead that distilled is better at every size."
+    assert probability_sentence(finding("below", [])) == "All resampled studies agree."
+
+
+def test_what_no_run_supports_is_said_so() -> None:
+    assert "which no run supports" in beyond_sentence(finding("below", [], regime_global="window"))
+    assert beyond_sentence(finding("below", [])) == ""
+
+
+def test_level_and_trend_name_the_better_recipe() -> None:
+    told = finding("below", [])
+    assert level_sentence(told).startswith("Averaged over the sizes, scratch is better by 1.0 percentage points")
+    assert "away from distilled, towards scratch" in trend_sentence(told)
+    weak = told._replace(level_p=0.5, trend_p=0.5)
+    assert "does not stand out of the noise" in level_sentence(weak)
+    assert "does not stand out of the noise" in trend_sentence(weak)
+
+
+def test_why_there_is_no_boundary() -> None:
+    told = finding("below", [])._replace(boundary=None, reason="Two sizes only.")
+    assert regime_sentence(told) == "No boundary could be fitted for error: Two sizes only."
