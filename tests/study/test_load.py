@@ -182,7 +182,7 @@ def test_overrides_are_checked_like_the_file(load: Load, study_text: str) -> Non
 
 
 def test_sources(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="neither a study file nor a preset. Did you mean 'smoke'"):
+    with pytest.raises(ConfigError, match=r"neither a study file nor a preset\. Did you mean 'smoke'"):
         load_study("smok", (), StubLaboratory())
     with pytest.raises(ConfigError, match="is a directory"):
         load_study(tmp_path, (), StubLaboratory())
@@ -201,5 +201,5 @@ def test_presets_load(name: str) -> None:
 
 
 def test_unknown_preset() -> None:
-    with pytest.raises(ConfigError, match="There is no preset 'smokee'. Did you mean 'smoke'"):
+    with pytest.raises(ConfigError, match=r"There is no preset 'smokee'\. Did you mean 'smoke'"):
         presets.read("smokee")

@@ -85,7 +85,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(room.os, "fsync", full)
-    with pytest.raises(StoreError, match="cannot be written .No space left on device.; free room"):
+    with pytest.raises(StoreError, match=r"cannot be written \(No space left on device\); free room"):
         finish(tmp_path)
 
 

@@ -1,0 +1,135 @@
+"""``tippingpoint run``, ``plan``, ``status`` and ``init`` as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import tippingpoint
+from tippingpoint import cli
+
+SCHEMAS = Path(tippingpoint.__file__).parent / "schemas"
+TINY = ["--set", "seeds=1", "--set", "n_pretrain=[60, 120]", "--set", "downstream=[]", "--set", "n_finetune=[]"]
+
+
+@pytest.fixture(autouse=True)
+def only_these_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cli, "COMMANDS", ("run", "plan", "status", "init"))
+    monkeypatch.chdir(tmp_path)
+
+
+def printed_json(capsys: pytest.CaptureFixture[str], name: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    jsonschema.validate(found, json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")))
+    return found
+
+
+@pytest.mark.slow
+def test_run_status_and_run_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "smoke", "--workers", "1", "--no-report", "--json", *TINY]) == 0
+    first = printed_json(capsys, "run")
+    assert (first["state"], first["trained"], first["rows"]) == ("done", 6, 6)
+    assert Path("studies/smoke/runs.csv").is_file(), "the directory is studies/NAME"
+    assert cli.main(["run", "smoke", "--no-report", *TINY]) == 0
+    assert "6 of 6 cells done (0 trained now, 6 before)" in capsys.readouterr().out
+    assert cli.main(["status", "studies/smoke", "--json"]) == 0
+    assert printed_json(capsys, "status")["cells"] == {
+        "total": 6,
+        "done": 6,
+        "running": 0,
+        "todo": 0,
+        "failed": 0,
+        "blocked": 0,
+    }
+    assert cli.main(["status", "studies/smoke"]) == 0
+    assert "6 done, 0 running, 0 failed, 0 blocked, 0 to do, 6 in all" in capsys.readouterr().out
+    assert cli.main(["plan", "studies/smoke/study.yaml", "--dir", "studies/smoke", "--json"]) == 0
+    assert printed_json(capsys, "plan")["to_run"] == 0, "the kept study is the same study"
+
+
+def test_plan_writes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["plan", "smoke", "--no-timing"]) == 0
+    out = capsys.readouterr().out
+    assert "smoke in studies/smoke: 72 cells, 0 done, 72 to run." in out
+    assert "new (16)" in out
+    assert cli.main(["plan", "smoke", "--set", "seeds=1", "--workers", "2", "--json"]) == 0
+    found = printed_json(capsys, "plan")
+    assert (found["cells"], found["to_run"]) == (36, 36)
+    assert isinstance(found["seconds"], float)
+    assert not list(tmp_path.iterdir())
+
+
+def test_init_never_overwrites(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["init", "smoke"]) == 0
+    text = Path("smoke.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert cli.main(["plan", "smoke.yaml", "--no-timing"]) == 0
+    Path("smoke.yaml").write_text("mine", encoding="utf-8")
+    assert cli.main(["init", "smoke"]) == 2
+    assert Path("smoke.yaml").read_text(encoding="utf-8") == "mine"
+    assert cli.main(["init", "smoke", "--output", "."]) == 2
+    assert cli.main(["init", "smoke", "-o", "deep/own.yaml"]) == 0
+    assert Path("deep/own.yaml").read_text(encoding="utf-8") == text
+    assert "exists already and is kept" in capsys.readouterr().err
+
+
+BAD = [
+    (["run", "quikstart"], "'quikstart' is neither a study file nor a preset."),
+    (["run", "smok"], "Did you mean 'smoke'?"),
+    (["plan", "no/such.yaml"], "is neither a study file nor a preset."),
+    (["init", "smok"], "There is no preset 'smok'. Did you mean 'smoke'?"),
+    (["run", "smoke", "--set", "n_pretrian=[1]"], "Did you mean 'n_pretrain'?"),
+    (["run", "smoke", "--set", "n_pretrain=[0.5, 1.5]"], "a share must lie in (0, 1], not 1.5."),
+    (["run", "smoke", "--set", "n_pretrain=[100000]"], "but digits[0-5] has 606 training images"),
+    (
+        ["run", "smoke", "--set", "recipes.scratch.students=[2]"],
+        "the teacher with 1 heads is not trained in this study",
+    ),
+    (["run", "smoke", "--set", "upstream=digit"], "There is no set 'digit'"),
+    (["run", "smoke", "--set", "upstream=./nowhere"], "there is no such file or folder"),
+    (["run", "smoke", "--set", "seeds"], "--set seeds: is not of the form key=value"),
+    (["run", "smoke", "--workers", "0"], "Invalid value for '--workers'"),
+    (["run", "smoke", "--works", "2"], "No such option"),
+    (["run"], "Missing argument"),
+    (["status", "nowhere"], "nowhere: is not a study directory (there is no such directory)"),
+    (["status", "."], "is not a study directory (it has no progress.json)"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+def test_bad_input_is_one_sentence_and_starts_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert not said.out
+    assert all(line.startswith("tippingpoint: ") for line in said.err.splitlines())
+    assert "Traceback" not in said.err
+    assert not list(tmp_path.iterdir()), "nothing is started, nothing is written"
+
+
+def test_faults_in_a_file_are_told_with_their_places(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["init", "smoke", "-o", "mine.yaml"]) == 0
+    text = Path("mine.yaml").read_text(encoding="utf-8")
+    Path("mine.yaml").write_text(text.replace("seeds: 2", "seeds: two").replace("patch_size", "patchsize"), "utf-8")
+    capsys.readouterr()
+    assert cli.main(["run", "mine.yaml"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("tippingpoint: mine.yaml:") for line in lines)
+
+
+def test_a_directory_that_cannot_be_made_is_the_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").write_text("x", encoding="utf-8")
+    assert cli.main(["run", "smoke", "--dir", "file/study", *TINY]) == 3
+    assert "file/study" in capsys.readouterr().err
+
+
+def test_damaged_tables_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "progress.json").write_text("{", encoding="utf-8")
+    assert cli.main(["status", "."]) == 2
+    assert "cannot be read" in capsys.readouterr().err
