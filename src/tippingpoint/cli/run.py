@@ -48,6 +48,8 @@ def run(
     outcome = run_study(loaded, root, workers=workers, display=make_display(quiet=json))
     report, fault = None, None
     if not no_report and outcome.state != "interrupted" and outcome.n_rows:
+        if not json:
+            print("Fitting the laws and writing the report …", file=sys.stderr, flush=True)
         report, fault = _report(root)
     if json:
         print_json(_summary(outcome, report, fault))

@@ -212,6 +212,8 @@ class _Run:
                 self._tick()
         finally:
             pool.stop()
+            with contextlib.suppress(OSError):  # the next run cleans what cannot be cleaned now
+                self.store.clean()
 
     def _feed(self, pool: LocalWorkers) -> None:
         """Give every idle worker the next cell."""

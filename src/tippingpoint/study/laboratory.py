@@ -31,6 +31,8 @@ class ImageFacts:
         Test images.
     n_classes : int
         Classes.
+    remark : str or None
+        How unequal the classes are, where they are: reported, not refused.
     """
 
     fingerprint: str
@@ -38,6 +40,7 @@ class ImageFacts:
     n_validation: int
     n_test: int
     n_classes: int
+    remark: str | None = None
 
 
 class Laboratory(Protocol):
@@ -77,7 +80,8 @@ class RealLaboratory:
         about = data.describe_image_set(name, data_dir)
         labels = np.repeat(np.arange(about["n_classes"]), about["train_counts"])
         pool, held = data.split_validation(labels, validation_fraction, about["fingerprint"])
-        return ImageFacts(about["fingerprint"], len(pool), len(held), about["n_test"], about["n_classes"])
+        remark = data.imbalance(labels, about["class_names"])
+        return ImageFacts(about["fingerprint"], len(pool), len(held), about["n_test"], about["n_classes"], remark)
 
     def describe(self, task: Mapping[str, Any]) -> Mapping[str, float]:
         """See `Laboratory`."""

@@ -10,12 +10,16 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from tippingpoint.errors import StoreError
 
 __all__ = ["holder", "locked"]
+
+ATTEMPTS, PAUSE = 4, 0.05  # seconds
 
 
 @contextlib.contextmanager
@@ -39,19 +43,29 @@ def locked(root: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror or error}); choose another folder.") from error
     with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _taken(stream, path):
             raise StoreError(
                 f"{root}: another run holds this study ({_said(path)}); wait for it, stop it, or choose another folder "
                 "with --dir."
-            ) from error
-        except OSError as error:
-            raise StoreError(f"{path}: this file system has no file locks ({error.strerror or error}).") from error
+            )
         stream.truncate(0)
         stream.write(json.dumps({"schema_version": 1, "pid": os.getpid(), "host": socket.gethostname()}))
         stream.flush()
         yield
+
+
+def _taken(stream: TextIO, path: Path) -> bool:
+    """Take the lock; try for a moment, for whoever asks for the holder touches it too."""
+    for _ in range(ATTEMPTS):
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(PAUSE)
+        except OSError as error:
+            raise StoreError(f"{path}: this file system has no file locks ({error.strerror or error}).") from error
+        else:
+            return True
+    return False
 
 
 def holder(root: Path) -> str | None:

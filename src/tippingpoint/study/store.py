@@ -240,6 +240,13 @@ class Store:
         """Return where the log of a failed cell lies."""
         return self.root / "logs" / f"{key}.log"
 
+    def clean(self) -> int:
+        """Remove unfinished cells, when no worker lives any more; return how many there were."""
+        left = [path for path in self.cells.iterdir() if path.name.startswith(".tmp-")]
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(left)
+
     def close(self) -> None:
         """Close the index."""
         if self._db is not None:
@@ -257,13 +264,11 @@ class Store:
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
             (self.root / "logs").mkdir(exist_ok=True)
-            left = [path for path in self.cells.iterdir() if path.name.startswith(".tmp-")]
-            for path in left:
-                shutil.rmtree(path, ignore_errors=True)
+            left = self.clean()
         except OSError as error:
             raise _cannot_write(self.root, error) from error
         if left:
-            count = f"{len(left)} unfinished cell{'s' if len(left) > 1 else ''}"
+            count = f"{left} unfinished cell{'s' if left > 1 else ''}"
             self.notes.append(f"Removed what an interrupted run had left of {count}; they start again.")
 
     def _load(self) -> None:
