@@ -116,6 +116,7 @@ def test_plan_says_why(load: Load, study_text: str, tmp_path: Path, environment:
     assert weighted[("pretrain", "scratch")] == set()
     assert weighted[("pretrain", "distilled")] == {"config changed at recipes.distilled.label_weight"}
     assert weighted[("finetune", "distilled")] == {"what it starts from changes"}
+    assert reasons("model.depth=2")[("pretrain", "scratch")] == set()
     rated = reasons("finetuning.learning_rate=1e-3", "finetuning.batch_size=8")
     assert rated[("finetune", "scratch")] == {"config changed at finetuning.batch_size, finetuning.learning_rate"}
     assert reasons(fingerprint="g")[("pretrain", "scratch")] == {"data changed"}

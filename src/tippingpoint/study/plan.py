@@ -265,9 +265,7 @@ def _difference(cell: Cell, about: Mapping[str, Any]) -> str:
         return "data changed"
     new = _leaves(key_material(cell.task, "", {})["task"])
     old = _leaves(key_material(about["task"], "", {})["task"])
-    changed = sorted(
-        {_config_key(cell.kind, path) for path in new.keys() | old.keys() if new.get(path) != old.get(path)}
-    )
+    changed = sorted({_config_key(cell, path) for path in new.keys() | old.keys() if new.get(path) != old.get(path)})
     return f"config changed at {', '.join(changed)}" if changed else "what it starts from changes"
 
 
@@ -277,13 +275,15 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any
     return {path: value}
 
 
-def _config_key(kind: str, path: tuple[str, ...]) -> str:
+def _config_key(cell: Cell, path: tuple[str, ...]) -> str:
     """Return the study file's key behind a place in a task."""
     first, rest = path[0], ".".join(path[1:])
     if first == "training":
-        return f"{'pretraining' if kind == 'pretrain' else 'finetuning'}.{rest}"
+        return f"{'pretraining' if cell.kind == 'pretrain' else 'finetuning'}.{rest}"
     if first in ("guidance", "teachers"):
-        return f"recipes.distilled.{rest}".rstrip(".")
+        return f"recipes.{cell.where['recipe']}.{rest}".rstrip(".")
+    if first == "extra_flops":
+        return "recipes.scratch_extra_compute.pairs"
     if first == "label_smoothing":
         return "recipes.smoothed.label_smoothing"
     if first == "data":
