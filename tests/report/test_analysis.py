@@ -180,3 +180,24 @@ def test_a_declared_endpoint_that_the_table_lacks(small_frame: pd.DataFrame, end
 def test_no_target_is_an_error() -> None:
     with pytest.raises(RunsError, match="nothing can be reported"):
         analyse(pd.DataFrame({"n_pretrain": [1.0, 2.0]}))
+
+
+def test_along_fine_tuning_images(make_runs: Callable[..., pd.DataFrame], endpoint: dict[str, Any]) -> None:
+    frame = make_runs(blocks=2, sizes=(250, 1000), n_finetune=(50, 100, 200, 400))
+    asked = {
+        **endpoint,
+        "along": "n_finetune",
+        "stage": "finetuned",
+        "downstream": "digits",
+        "at": {"n_params": 51_000, "n_pretrain": 250},
+    }
+    found = analyse(frame, asked, resamples=10)
+    assert found.declared
+    assert found.primary is not None
+    assert found.primary.sizes == (50.0, 400.0)
+    assert "pretrained on 250 images" in found.primary.look.where
+    assert found.primary.pairs.level is not None
+    assert found.primary.pairs.level.mean > 0  # few images: distilled helps
+    assert {item.look.n_pretrain for item in found.exploratory} == {250.0}
+    assert {item.look.target for item in found.second} == {"error", "cross_entropy_calibrated"}
+    assert "fine-tuning images" in page(found)

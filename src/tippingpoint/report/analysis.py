@@ -197,7 +197,7 @@ def analyse(
         notes = (*notes, *more)
     work = _Work(frame, level, random_state, progress or (lambda what, done, of: None))
     primary = None if look is None else work.finding(look, resamples)
-    looks = every_look(frame, look.recipes, look.along) if look is not None else ()
+    looks = every_look(frame, look.recipes, look.along, look) if look is not None else ()
     others = [item for item in looks if item != look]
     controls = _control_looks(frame, look) if look is not None else ()
     few = min(FEW, resamples)

@@ -155,8 +155,6 @@ def _short(value: float) -> str:
 def _draw_difference(axes: Axes, panel: DifferencePanel) -> None:
     sizes = np.concatenate([panel.sizes, panel.x[[0, -1]] if len(panel.x) else panel.x])
     _size_ticks(axes, panel.sizes if len(panel.sizes) > 1 else sizes)
-    for start, end in panel.helps:
-        axes.axvspan(start, end, color=HELPS, linewidth=0, zorder=0)
     axes.axhline(0, color=INK, linewidth=1.1, zorder=2)
     if len(panel.x):
         axes.fill_between(panel.x, panel.low, panel.high, color=BLUE, alpha=0.2, linewidth=0, zorder=1)
@@ -176,12 +174,16 @@ def _draw_difference(axes: Axes, panel: DifferencePanel) -> None:
             label="paired runs",
         )
     _limits(axes, panel)
+    for start, end in panel.helps:
+        axes.fill_between([start, end], 0, axes.get_ylim()[1], color=HELPS, linewidth=0, zorder=0)
     _sides(axes, panel)
     for crossing in panel.crossings:
         if crossing.in_range:
             _mark_crossing(axes, crossing.value, crossing.low, crossing.high)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8.5, loc="upper right")
+        last = panel.means[-1] if len(panel.means) else panel.difference[-1]
+        falls = last < sum(axes.get_ylim()) / 2
+        axes.legend(frameon=False, fontsize=8.5, loc="upper right" if falls else "lower right")
 
 
 def _limits(axes: Axes, panel: DifferencePanel) -> None:

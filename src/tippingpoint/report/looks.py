@@ -17,6 +17,7 @@ from tippingpoint.report.words import counted, exact_size, joined, recipe_words,
 __all__ = ["GROUP", "TARGETS", "Look", "declared_look", "every_look", "first_look", "look_frames", "tidy"]
 
 TARGETS = ("cross_entropy", "error", "cross_entropy_calibrated")
+HELD = ("n_params", "n_finetune", "n_pretrain")  # a look holds these at one size, but for its own axis
 GROUP = ("recipe", "stage", "upstream", "downstream")
 
 
@@ -32,16 +33,16 @@ class Look(NamedTuple):
     n_params: float | None = None
     teacher: str | None = None
     n_finetune: float | None = None
+    n_pretrain: float | None = None
 
     @property
     def where(self) -> str:
         """The scored set in words: the upstream test set, or fine-tuned on the downstream set."""
         if self.stage == "pretrained":
             return f"scored on the upstream test set{f' {self.upstream}' if self.upstream else ''}"
-        if self.downstream:
-            labels = f" with {exact_size(self.n_finetune)} images" if self.n_finetune else ""
-            return f"fine-tuned on {self.downstream}{labels}"
-        return "fine-tuned"
+        source = f", pretrained on {exact_size(self.n_pretrain)} images" if self.n_pretrain else ""
+        labels = f" with {exact_size(self.n_finetune)} images" if self.n_finetune else ""
+        return f"fine-tuned{f' on {self.downstream}' if self.downstream else ''}{labels}{source}"
 
     @property
     def who(self) -> str:
@@ -85,7 +86,7 @@ def look_frames(frame: pd.DataFrame, look: Look) -> tuple[pd.DataFrame, pd.DataF
             rows = rows[rows[name] == wanted]
         elif name == "downstream" and look.stage == "pretrained":
             rows = rows[rows[name].isna()]
-    for name in ("n_params", "n_finetune"):
+    for name in HELD:
         wanted = getattr(look, name)
         if wanted is not None and name in rows and name != look.along:
             rows = rows[pd.to_numeric(rows[name], errors="coerce") == wanted]
@@ -131,12 +132,12 @@ def declared_look(endpoint: Mapping[str, Any], frame: pd.DataFrame) -> tuple[Loo
         n_params=_size(at.get("n_params")),
         teacher=_text(endpoint.get("teacher")),
         n_finetune=_size(at.get("n_finetune")),
+        n_pretrain=_size(at.get("n_pretrain")),
     )
     missing = [name for name in (look.along, look.target) if name not in frame]
     if missing:
         return None, (f"The declared endpoint needs the columns {joined(missing)}, which the table lacks.",)
-    if look.stage == "finetuned" and look.n_finetune is None:
-        look = look._replace(n_finetune=_largest(frame, look))
+    look = _held(frame, look)
     empty = [recipe for recipe, part in zip(look.recipes, look_frames(frame, look), strict=True) if part.empty]
     notes = [f"The declared endpoint has no finished runs of {joined(map(recipe_words, empty))} yet."] if empty else []
     return look, tuple(notes)
@@ -150,16 +151,22 @@ def _size(value: Any) -> float | None:
     return float(value) if isinstance(value, Real) and not isinstance(value, bool) else None
 
 
-def _largest(frame: pd.DataFrame, look: Look) -> float | None:
-    """Return the largest fine-tuning size that both recipes have; the look is told there."""
-    if "n_finetune" not in frame:
-        return None
-    parts = look_frames(frame, look)
-    common = set.intersection(*(set(pd.to_numeric(part["n_finetune"]).dropna()) for part in parts))
-    return float(max(common)) if common else None
+def _held(frame: pd.DataFrame, look: Look, like: Look | None = None) -> Look:
+    """Hold what the look leaves open: each other axis as ``like`` does, or at the largest size both recipes have."""
+    for axis in ("n_finetune", "n_pretrain"):
+        if axis not in frame or axis == look.along or getattr(look, axis) is not None:
+            continue
+        sizes = [set(pd.to_numeric(part[axis]).dropna()) for part in look_frames(frame, look)]
+        common = sizes[0] & sizes[1]
+        if not common:
+            continue
+        wanted = None if like is None else getattr(like, axis)
+        size = wanted if wanted in common else float(max(common))
+        look = look._replace(n_finetune=size) if axis == "n_finetune" else look._replace(n_pretrain=size)
+    return look
 
 
-def every_look(frame: pd.DataFrame, recipes: tuple[str, str], along: str) -> tuple[Look, ...]:
+def every_look(frame: pd.DataFrame, recipes: tuple[str, str], along: str, like: Look | None = None) -> tuple[Look, ...]:
     """Return each comparison of the two recipes that the table allows.
 
     Parameters
@@ -170,6 +177,8 @@ def every_look(frame: pd.DataFrame, recipes: tuple[str, str], along: str) -> tup
         Which recipes are compared.
     along : str
         The axis.
+    like : Look, optional
+        Hold the other axes at this look's sizes, where they occur.
 
     Returns
     -------
@@ -192,8 +201,7 @@ def every_look(frame: pd.DataFrame, recipes: tuple[str, str], along: str) -> tup
                 n_params=_size(named.get("n_params")),
                 teacher=named.get("teacher"),
             )
-            if look.stage != "pretrained":
-                look = look._replace(n_finetune=_largest(frame, look))
+            look = _held(frame, look, like)
             if all(len(part) for part in look_frames(frame, look)):
                 looks.append(look)
     return tuple(sorted(looks, key=_order))

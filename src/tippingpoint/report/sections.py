@@ -227,16 +227,8 @@ def explored(analysis: Analysis) -> Html:
     others = [*analysis.exploratory, *analysis.controls]
     if not others:
         return Html("")
-    heads = (
-        "comparison",
-        "target",
-        "what the fitted laws say",
-        Cell("mean difference", "number"),
-        Cell("p", "number"),
-        Cell("change per doubling", "number"),
-        Cell("p", "number"),
-    )
-    rows = [_explored_row(finding, analysis.level) for finding in others]
+    heads = ("comparison", "target", "what the fitted laws say", "on average better", "p", "per doubling, towards", "p")
+    rows = _explored_rows(others, analysis.level)
     alpha = f"{1 - analysis.level:.2g}"
     text = (
         f"Everything but the declared comparison: {counted(len(others), 'look')}, {counted(analysis.family, 'test')}. "
@@ -247,24 +239,35 @@ def explored(analysis: Analysis) -> Html:
     )
     count = sum(1 for item in others for p in (item.level_p, item.trend_p) if p < 1 - analysis.level)
     verdict = f"{count} of the {analysis.family} tests stand out after adjustment."
-    caption = "Exploratory looks. Differences are first recipe minus second: above zero the second is better."
+    caption = "Exploratory looks: laws, and paired runs without laws; p is adjusted for all of them."
     shown = table(heads, rows, caption)
     return section("explored", "Every other look (exploratory)", paragraph(text), paragraph(verdict),
                    details(f"Show all {counted(len(others), 'look')}", shown))  # fmt: skip
 
 
+def _explored_rows(others: Sequence[Finding], level: float) -> list[tuple[str | Cell, ...]]:
+    """Return a row group per comparison, a row per target."""
+    groups: dict[str, list[Finding]] = {}
+    for finding in others:
+        look = finding.look
+        name = f"{look.recipes[0]} against {look.recipes[1]}, {look.where}{f', {look.who}' if look.who else ''}"
+        groups.setdefault(name, []).append(finding)
+    rows: list[tuple[str | Cell, ...]] = []
+    for name, members in groups.items():
+        told = [_explored_row(finding, level) for finding in members]
+        rows.append((Cell(name, rows=len(told)), *told[0]))
+        rows += told[1:]
+    return rows
+
+
 def _explored_row(finding: Finding, level: float) -> tuple[str | Cell, ...]:
-    look, pairs = finding.look, finding.pairs
-    name = f"{look.recipes[0]} against {look.recipes[1]}, {look.where}{f', {look.who}' if look.who else ''}"
-    return (
-        name,
-        target_words(look.target),
-        Cell(_short_regime(finding, level), "words"),
-        Cell(signed(pairs.level.mean, look.target) if pairs.level else "–", "number"),
-        Cell(p_value(finding.level_p), "number"),
-        Cell(signed(pairs.trend.mean, look.target) if pairs.trend else "–", "number"),
-        Cell(p_value(finding.trend_p), "number"),
-    )
+    target, pairs = finding.look.target, finding.pairs
+    tests = [(pairs.level, finding.level_p), (pairs.trend, finding.trend_p)]
+    cells = []
+    for test, p in tests:
+        who = "–" if test is None else f"{finding.look.recipes[int(test.mean > 0)]}, {amount(test.mean, target)}"
+        cells += [Cell(who), Cell(p_value(p), "number")]
+    return (Cell(target_words(target), "head"), Cell(_short_regime(finding, level), "words"), *cells)
 
 
 def _short_regime(finding: Finding, level: float) -> str:

@@ -186,8 +186,8 @@ def favour(low: float, high: float, recipes: Sequence[str], target: str, *, leve
     """
     name = f"{percent(level)} interval"
     if low > 0 or high < 0:
-        ends = sorted((low, high), key=abs)
-        return f"{name} {amount(ends[0], target).split()[0]} to {amount(ends[1], target)}"
+        near, far = sorted((low, high), key=abs)
+        return f"{name} {amount(near, target).split()[0]} to {amount(far, target)}"
     ends = [f"{amount(end, target)} in favour of {who}" for end, who in zip((low, high), recipes, strict=True)]
     return f"{name} from {ends[0]} to {ends[1]}"
 
