@@ -156,10 +156,11 @@ def test_along_the_teacher_only_one_power_is_left(make_study: Make) -> None:
     assert edge.laws_[0].axes == ()
 
 
-def test_the_answer_prints_and_is_json(study: pd.DataFrame) -> None:
+def test_the_answer_prints_and_is_json(study: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
     edge = ask(study)
-    assert str(edge) == edge.summary()
-    assert "Paired differences" in edge.summary()
+    edge.summary()
+    assert capsys.readouterr().out == f"{edge}\n"
+    assert "Paired differences" in str(edge)
     assert edge.sentence.split(" ")[0] in edge._repr_html_()
     json.dumps(edge.to_dict())
 

@@ -96,7 +96,7 @@ def find_boundary(
     --------
     >>> edge = find_boundary("runs.csv", along="n_pretrain", at={"n_params": 51000}, stage="pretrained",
     ...                      target="cross_entropy")  # doctest: +SKIP
-    >>> print(edge.summary())  # doctest: +SKIP
+    >>> edge.summary()  # doctest: +SKIP
     """
     _check_settings(level, resamples, recipes)
     table = read_runs(runs, where=where)

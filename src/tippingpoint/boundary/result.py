@@ -144,17 +144,17 @@ class Boundary:
     def __repr__(self) -> str:
         return f"Boundary(regime={self.regime!r}, crossings={[crossing.value for crossing in self.crossings]})"
 
-    def summary(self) -> str:
-        """Return the answer as text: the sentence, the numbers, the second opinion, the warnings."""
+    def summary(self) -> None:
+        """Print the answer: the sentence, the numbers, the second opinion, the warnings."""
+        print(self)
+
+    def __str__(self) -> str:
         lines = [self.sentence, ""]
         lines += [f"  {name:<22} {text}" for name, text in self._facts()]
         lines += ["", *self._paired_lines()] if len(self.paired_) else []
         lines += ["", *(f"! {warning}" for warning in self.warnings)] if self.warnings else []
         lines += ["", *(f"- {note}" for note in self.notes)] if self.notes else []
         return "\n".join(lines)
-
-    def __str__(self) -> str:
-        return self.summary()
 
     def _facts(self) -> list[tuple[str, str]]:
         """Return name and text of each number."""

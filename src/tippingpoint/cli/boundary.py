@@ -65,7 +65,7 @@ def register(app: typer.Typer) -> None:
             result = found.to_dict()
             print_json({**result, "notes": [*([note] if note else []), *result["notes"]]})
         else:
-            print(found.summary())
+            found.summary()
             if note:
                 print(f"- {note}")
 

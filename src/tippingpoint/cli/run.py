@@ -46,29 +46,34 @@ def run(
     loaded = load_study(study, settings or [])
     root = directory if directory is not None else Path("studies") / loaded.config.name
     outcome = run_study(loaded, root, workers=workers, display=make_display(quiet=json))
-    report, fault = None, None
+    report, answer, fault = None, None, None
     if not no_report and outcome.state != "interrupted" and outcome.n_rows:
         if not json:
             print("Fitting the laws and writing the report …", file=sys.stderr, flush=True)
-        report, fault = _report(root)
+        report, answer, fault = _report(root)
     if json:
         print_json(_summary(outcome, report, fault))
     else:
-        _tell(outcome, report, fault)
+        _tell(outcome, report, answer, fault)
     return outcome.exit_code
 
 
-def _report(root: Path) -> tuple[Path | None, str | None]:
-    """Write the report; what stands in its way is a sentence, for the runs are complete without it."""
+def _report(root: Path) -> tuple[Path | None, str | None, str | None]:
+    """Write the report; return its path and the answer in a few lines, or what stood in the way.
+
+    A report that cannot be fitted is a sentence and not a failure, for the runs are complete without it.
+    """
     from tippingpoint.errors import EnvironmentFault, TippingPointError
-    from tippingpoint.report import write_report
+    from tippingpoint.files import write_atomic
+    from tippingpoint.report import analyse, answer, page
 
     try:
-        return write_report(root, root / "report.html"), None
+        analysis = analyse(root)
+        return write_atomic(root / "report.html", page(analysis)), answer(analysis), None
     except EnvironmentFault:
         raise
     except TippingPointError as error:
-        return None, " ".join(error.faults)
+        return None, None, " ".join(error.faults)
 
 
 def _summary(outcome: Outcome, report: Path | None, fault: str | None) -> dict[str, Any]:
@@ -90,10 +95,12 @@ def _summary(outcome: Outcome, report: Path | None, fault: str | None) -> dict[s
     }
 
 
-def _tell(outcome: Outcome, report: Path | None, fault: str | None) -> None:
+def _tell(outcome: Outcome, report: Path | None, answer: str | None, fault: str | None) -> None:
     from tippingpoint.study.display import duration
 
     counts = outcome.counts
+    if answer:
+        print(f"{answer}\n")
     total = sum(counts.values())
     print(
         f"{counts['done']} of {total} cells done ({outcome.trained} trained now, {outcome.reused} before) "
