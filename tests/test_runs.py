@@ -125,7 +125,7 @@ class TestFaults:
             f"{place}, lines 4, 5: column 'n_pretrain' ('-3') is not above 0; leave it empty where the size does not "
             "apply.",
             f"{place}, lines 3, 6: column 'error' ('1.5') is outside 0..1; write a fraction.",
-            f"{place}, line 7: column 'seed' belongs to a run that is already there (same group, sizes and seeds); "
+            f"{place}, line 7: column 'seed' belongs to a run that is already there (all but its scores is the same); "
             "keep one of them.",
         )
 

@@ -5,7 +5,7 @@ as a likelihood: n log(O / O_best) for squares, twice that where Huber's loss is
 of chi-squared with one degree of freedom is not excluded by the data.
 
 A term is identified unless its exponent is at a bound or held, or its coefficient is 0, or leaving the term out costs
-nothing that shows, or its profile is flat: values a factor of eight apart are both allowed.
+nothing that shows, or its profile is flat: values a factor of four apart are both allowed.
 
 Notation: n runs, k axes, K trial exponents an axis (factors of the fitted one; 0 leaves the term out).
 """
@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 _FACTORS = np.array([0.0, 0.125, 0.25, 0.5, 2.0, 4.0, 8.0])
 _ALLOWED = 2.706  # 90% point of chi-squared, one degree of freedom
 _NOT_NEEDED = 4.605  # and with two: a term is a coefficient and an exponent
-_FLAT = 8.0  # factor between allowed exponents from which a profile is called flat
+_FLAT = 4.0  # factor between allowed exponents from which a profile is called flat
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Identifiability:
     at_reference : float
         The term at the geometric mean of the sizes, in the target's units.
     flat : bool
-        Whether the profile of the exponent allows values a factor of eight apart.
+        Whether the profile of the exponent allows values a factor of four apart.
     needed : bool
         Whether leaving the term out makes the fit visibly worse.
     at_bound : bool

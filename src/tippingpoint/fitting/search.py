@@ -23,6 +23,7 @@ __all__ = ["exponent_grid", "grid_starts", "solve_grid"]
 Array = NDArray[np.float64]
 
 _LEAST = 0.02  # a smaller exponent is a straight line in log size over any data there are
+_MINIMA = 8  # local minima of the grid that are always tried
 _POINTS = {1: 48, 2: 22, 3: 11, 4: 7, 5: 5, 6: 4}  # an axis, at search=1
 MOST_AXES = 6
 
@@ -74,16 +75,22 @@ def solve_grid(logs: Array, y: Array, weights: Array, grids: Sequence[Array]) ->
 
 
 def grid_starts(theta: Array, loss: Array, grids: Sequence[Array], count: int) -> Array:
-    """Return the ``count`` best local minima of the grid (fewer where there are fewer), best first."""
-    k = len(grids)
+    """Return starts from a solved grid: its best local minima, then its best tuples, ``count`` in all.
+
+    With few runs and a loss like Huber's the objective has many local minima near the best tuples of the grid, which
+    is why more than the grid's own minima are tried.
+    """
     field = loss.reshape([len(grid) for grid in grids])
     low = np.ones_like(field, dtype=bool)
-    for axis in range(k):
+    for axis in range(len(grids)):
         ahead = np.diff(field, axis=axis)
-        front = [slice(None)] * k
-        back = [slice(None)] * k
+        front, back = [slice(None)] * len(grids), [slice(None)] * len(grids)
         front[axis], back[axis] = slice(None, -1), slice(1, None)
         low[tuple(front)] &= ahead >= 0
         low[tuple(back)] &= ahead <= 0
     minima = np.flatnonzero(low.ravel())
-    return theta[minima[np.argsort(loss[minima], kind="stable")[:count]]]
+    minima = minima[np.argsort(loss[minima], kind="stable")[: min(count, _MINIMA)]]
+    rest = np.setdiff1d(np.argsort(loss, kind="stable")[:count], minima, assume_unique=True)
+    rest = rest[np.argsort(loss[rest], kind="stable")]
+    chosen: Array = theta[np.concatenate([minima, rest])[:count]]
+    return chosen

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.runs.cells import floats
-from tippingpoint.runs.columns import GROUP, IDENTITY, NUMBERS, SCHEMA_VERSION, SIZES, TARGETS
+from tippingpoint.runs.columns import GROUP, MEASURED, NUMBERS, SCHEMA_VERSION, SIZES, TARGETS
 from tippingpoint.runs.faults import at_rows
 from tippingpoint.runs.table import Runs
 
@@ -50,7 +50,7 @@ def check(runs: Runs, axes: tuple[str, ...], target: str | None) -> tuple[Runs, 
     if not len(runs):
         faults.append(f"{runs.source}: no rows are left{': ' + ' '.join(runs.notes) if runs.notes else '.'}")
         return runs, faults
-    runs, more = _check_rows(runs, axes)
+    runs, more = _check_rows(runs, axes, target)
     return runs, faults + more
 
 
@@ -92,14 +92,14 @@ def _check_version(runs: Runs) -> list[str]:
     return at_rows(wrong, runs.line_numbers(), "schema_version", what, runs.source, runs.row_word)
 
 
-def _check_rows(runs: Runs, axes: tuple[str, ...]) -> tuple[Runs, list[str]]:
+def _check_rows(runs: Runs, axes: tuple[str, ...], target: str | None) -> tuple[Runs, list[str]]:
     """Find runs given twice, and axes that do not vary."""
     faults: list[str] = []
     frame = runs.frame
     if "seed" in frame.columns or "subset_seed" in frame.columns:
-        named = [name for name in IDENTITY if name in frame.columns]
+        named = [name for name in frame.columns if name not in MEASURED and name != target]
         twice = _hashable(runs).duplicated(named, keep="first").to_numpy(bool)
-        what = "belongs to a run that is already there (same group, sizes and seeds); keep one of them"
+        what = "belongs to a run that is already there (all but its scores is the same); keep one of them"
         faults += at_rows(twice, runs.line_numbers(), "seed", what, runs.source, runs.row_word)
     else:
         copies = int(_hashable(runs).duplicated().sum())

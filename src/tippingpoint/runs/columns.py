@@ -5,7 +5,7 @@ Tables of other people have few or none of these; whatever is there is held to t
 
 from __future__ import annotations
 
-__all__ = ["AXES", "GROUP", "IDENTITY", "NUMBERS", "SCHEMA_VERSION", "SIZES", "TARGETS"]
+__all__ = ["AXES", "GROUP", "MEASURED", "NUMBERS", "SCHEMA_VERSION", "SIZES", "TARGETS"]
 
 SCHEMA_VERSION = 1  #: the newest version of the table that this code reads
 
@@ -32,14 +32,5 @@ NUMBERS = (
     "wall_s",
 )
 
-#: What makes two rows the same run, where the seeds are told.
-IDENTITY = (
-    *GROUP,
-    *AXES,
-    "n_params_head",
-    "teacher",
-    "subset_seed",
-    "seed",
-    "pretrain_id",
-    "scored_on",
-)
+#: What was measured of a run; two rows that agree in all other columns, seeds among them, are the same run.
+MEASURED = (*TARGETS, "pretrain_flops", "teacher_flops", "finetune_flops", "train_flops", "wall_s")
