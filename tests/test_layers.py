@@ -17,7 +17,7 @@ ROOT = Path(tippingpoint.__file__).parent
 GROUND = {"errors", "files", "expressions", "_version"}
 STATISTICS = ["runs", "laws", "fitting", "boundary", "advice", "report"]
 ALLOWED = {
-    **{room: GROUND for room in GROUND},
+    **dict.fromkeys(GROUND, GROUND),
     **{room: GROUND | set(STATISTICS[:place]) for place, room in enumerate(STATISTICS)},
     "lab": GROUND,
     "presets": GROUND,

@@ -18,14 +18,14 @@ __all__ = ["dump_json", "json_ready", "write_atomic"]
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> Path:
-    """Write a file aside, flush it to the disk, and rename it into place.
+    r"""Write a file aside, flush it to the disk, and rename it into place.
 
     Parameters
     ----------
     path : str or Path
         Where the file shall be; its folder is made if it is missing.
     content : str or bytes
-        The whole content; text is written as UTF-8 with ``\\n`` line ends.
+        The whole content; text is written as UTF-8 with ``\n`` line ends.
 
     Returns
     -------
@@ -53,7 +53,8 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
         _flush_folder(target.parent)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise EnvironmentFault(f"{target}: cannot be written ({reason}); free room or choose another folder.") from error
+        fault = f"{target}: cannot be written ({reason}); free room or choose another folder."
+        raise EnvironmentFault(fault) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

@@ -38,9 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     app = _build_app()
     try:
-        result = typer.main.get_command(app).main(
-            args=arguments, prog_name="tippingpoint", standalone_mode=False
-        )
+        result = typer.main.get_command(app).main(args=arguments, prog_name="tippingpoint", standalone_mode=False)
     except TippingPointError as error:
         for fault in error.faults:
             print(f"tippingpoint: {fault}", file=sys.stderr)

@@ -237,6 +237,8 @@ def headline(analysis: Analysis) -> str:
     crossed = bool(_in_range(finding))
     if crossed and finding.pairs.trend is not None and not stands_out(finding, analysis.level):
         text += " The runs alone, without a fitted law, do not confirm it: the trend does not stand out of the noise."
+    if not crossed and finding.pairs.level is not None and finding.level_p >= 1 - analysis.level:
+        text += " Averaged over the sizes, that does not stand out of the noise between blocks."
     return text
 
 
