@@ -1,0 +1,58 @@
+"""The command as a user meets it: help, version, mistakes, and how fast it answers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tippingpoint import __version__
+from tippingpoint.cli import COMMANDS, main
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert "Usage: tippingpoint" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["quickstrat"], "No such command 'quickstrat'"),
+        (["fit"], "Missing argument"),
+        (["fit", "runs.csv", "--no-such-option"], "No such option"),
+        (["boundary", "no-such-file.csv"], "no-such-file.csv"),
+        (["run", "quickstrat"], "quickstart"),
+        (["report", "no-such-folder"], "no-such-folder"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_2(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert captured.err.startswith("tippingpoint: ")
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
+def test_help_answers_at_once() -> None:
+    """At most 400 ms above bare Python, median of five warm starts, doubled for a busy machine."""
+
+    def start(*words: str) -> float:
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, *words], capture_output=True, check=True)
+        return time.perf_counter() - begun
+
+    ours = sorted(start("-m", "tippingpoint", "--help") for _ in range(5))[2]
+    bare = sorted(start("-c", "pass") for _ in range(5))[2]
+    assert ours - bare < 0.8
