@@ -30,9 +30,9 @@ __all__ = ["MAX_EXPONENT", "AdditiveSolution", "Refits", "fit_additive", "refit_
 Array = NDArray[np.float64]
 
 MAX_EXPONENT = 10.0
-_EFFORT = 2000  # runs x starts at search=1: few runs have many local minima, and cost little
-_STARTS = (8, 64)  # least and greatest number of starts
-_ROUNDS = ((12, 8), (25, 3), (150, 1))  # (Newton steps, how many go on): stragglers far behind are let go
+_EFFORT = 1000  # runs x starts at search=1: few runs have many local minima, and cost little
+_STARTS = (1, 64)  # least and greatest number of starts, the grid's own minima apart
+_ROUNDS = ((12, 6), (25, 2), (150, 1))  # (Newton steps, how many go on): stragglers far behind are let go
 _LEAST_Y = 1e-100  # relative to the greatest y: smaller ones would overflow the weights 1/y^2
 _CUSTOMARY_EXPONENT = 0.7  # held where two sizes cannot tell an exponent: the middle of those published
 _NO_WORSE = 1e-6  # relative: a held exponent stays unless freeing it gains more than this
@@ -312,6 +312,8 @@ def _search_level(data: _Scaled, objective: Objective, max_exponent: float, leve
             iterations=iterations,
         )
         best = np.argsort(done.value, kind="stable")
+        if done.converged.all():
+            break
         starts = done.theta[best[: kept * level]]
     at = best[:1]
     return Polished(done.theta[at], done.value[at], done.converged[at])

@@ -75,7 +75,7 @@ def solve_grid(logs: Array, y: Array, weights: Array, grids: Sequence[Array]) ->
 
 
 def grid_starts(theta: Array, loss: Array, grids: Sequence[Array], count: int) -> Array:
-    """Return starts from a solved grid: its best local minima, then its best tuples, ``count`` in all.
+    """Return starts from a solved grid: its best local minima (8 at most), and its ``count`` best tuples.
 
     With few runs and a loss like Huber's the objective has many local minima near the best tuples of the grid, which
     is why more than the grid's own minima are tried.
@@ -89,8 +89,8 @@ def grid_starts(theta: Array, loss: Array, grids: Sequence[Array], count: int) -
         low[tuple(front)] &= ahead >= 0
         low[tuple(back)] &= ahead <= 0
     minima = np.flatnonzero(low.ravel())
-    minima = minima[np.argsort(loss[minima], kind="stable")[: min(count, _MINIMA)]]
+    minima = minima[np.argsort(loss[minima], kind="stable")[:_MINIMA]]
     rest = np.setdiff1d(np.argsort(loss, kind="stable")[:count], minima, assume_unique=True)
     rest = rest[np.argsort(loss[rest], kind="stable")]
-    chosen: Array = theta[np.concatenate([minima, rest])[:count]]
+    chosen: Array = theta[np.concatenate([minima, rest])]
     return chosen
