@@ -25,7 +25,7 @@ from tippingpoint.fitting.polish import Polished, polish
 from tippingpoint.fitting.search import MOST_AXES, exponent_grid, grid_starts, solve_grid
 from tippingpoint.fitting.status import StatusInput, status_of
 
-__all__ = ["MAX_EXPONENT", "AdditiveSolution", "Refits", "fit_additive", "refit_additive"]
+__all__ = ["MAX_EXPONENT", "AdditiveSolution", "Refits", "check_arrays", "fit_additive", "refit_additive"]
 
 Array = NDArray[np.float64]
 
@@ -159,7 +159,7 @@ def fit_additive(
         The arrays do not fit together, are not finite, or are not positive where they must be.
     """
     chosen = objective_named(objective, huber_delta)
-    data = _scale(*_check(sizes, y, weights, chosen, max_exponent), max_exponent)
+    data = _scale(*check_arrays(sizes, y, weights, chosen, max_exponent), max_exponent)
     best: Polished | None = None
     if start is not None:
         own = data._replace(held=_held_in(start, data))
@@ -207,7 +207,7 @@ def refit_additive(
     """
     chosen = objective_named(objective, huber_delta)
     rows = np.atleast_2d(np.asarray(weights, dtype=float))
-    size, target, _ = _check(sizes, y, None, chosen, max_exponent)
+    size, target, _ = check_arrays(sizes, y, None, chosen, max_exponent)
     if rows.shape[1] != len(target) or not (np.isfinite(rows).all() and (rows >= 0).all() and (rows.sum(1) > 0).all()):
         raise FitError("weights must have one column a run, be finite and not negative, and not be 0 in a whole row.")
     data = _scale(size, target, np.ones(len(target)), max_exponent)
@@ -223,7 +223,7 @@ def refit_additive(
     return Refits(floor, coefficients, exponents, _in_units(done.value, data, chosen), done.converged)
 
 
-def _check(
+def check_arrays(
     sizes: ArrayLike, y: ArrayLike, weights: ArrayLike | None, objective: Objective, max_exponent: float
 ) -> tuple[Array, Array, Array]:
     """Return the three arrays as floats, or raise FitError with every fault."""
