@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
+from PIL import Image
 
 import tippingpoint
 from tippingpoint import cli
@@ -16,8 +20,7 @@ TINY = ["--set", "seeds=1", "--set", "n_pretrain=[60, 120]", "--set", "downstrea
 
 
 @pytest.fixture(autouse=True)
-def only_these_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cli, "COMMANDS", ("run", "plan", "status", "init"))
+def in_an_empty_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -96,6 +99,10 @@ BAD = [
     (["run"], "Missing argument"),
     (["status", "nowhere"], "nowhere: is not a study directory (there is no such directory)"),
     (["status", "."], "is not a study directory (it has no progress.json)"),
+    (["run", "smoke", "--set", "n_pretrain=[3]", "--json"], "3 is too few: digits[0-5] has 6 classes"),
+    (["run", "smoke", "--set", "n_pretrain=0.5"], "n_pretrain: should be a list in brackets, not 0.5."),
+    (["run", "smoke", "--set", "name=a/b"], "should be at most 64 letters, digits"),
+    (["plan", "smoke", "--set", "n_pretrain=[]"], "n_pretrain: should name at least one."),
 ]
 
 
@@ -129,7 +136,94 @@ def test_a_directory_that_cannot_be_made_is_the_environment(capsys: pytest.Captu
     assert "file/study" in capsys.readouterr().err
 
 
-def test_damaged_tables_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "progress.json").write_text("{", encoding="utf-8")
-    assert cli.main(["status", "."]) == 2
-    assert "cannot be read" in capsys.readouterr().err
+SOUND = {"progress.json": '{"schema_version": 1, "state": "done", "study": {"name": "x"}}', "cells.jsonl": ""}
+DAMAGED = [
+    ({**SOUND, "progress.json": "{"}, "progress.json: is damaged and cannot be read; run the study again"),
+    ({**SOUND, "progress.json": "null"}, "progress.json: is damaged"),
+    ({**SOUND, "progress.json": '{"schema_version": 1}'}, "progress.json: is damaged"),
+    ({**SOUND, "cells.jsonl": '{"schema_version": 1}\n'}, "cells.jsonl: is damaged"),
+    ({"progress.json": SOUND["progress.json"]}, "cells.jsonl: there is no such file"),
+    (
+        {**SOUND, "progress.json": SOUND["progress.json"].replace("1", "99", 1)},
+        "progress.json: was written by a newer version of tippingpoint; upgrade the package.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("files", "words"), DAMAGED)
+def test_damaged_tables_are_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, files: dict[str, str], words: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert cli.main(["status", ".", "--json"]) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert (said.err.count("\n"), said.out) == (1, "")
+
+
+@pytest.mark.parametrize("command", [["run"], ["plan", "--no-timing"]])
+def test_a_file_is_no_study_directory(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    Path("file").write_text("x", encoding="utf-8")
+    assert cli.main([*command, "smoke", "--dir", "file"]) == 2
+    assert "file: is a file, and a study needs a directory" in capsys.readouterr().err
+    assert cli.main(["status", "file"]) == 2
+    assert "is not a study directory (it is a file)" in capsys.readouterr().err
+
+
+def an_image_folder(root: Path, sizes: dict[str, int]) -> None:
+    """Noise in as many grey images a class as asked for, and two test images a class."""
+    rng = np.random.default_rng(0)
+    for part, counts in (("train", sizes), ("test", dict.fromkeys(sizes, 2))):
+        for name, count in counts.items():
+            (root / part / name).mkdir(parents=True)
+            for place in range(count):
+                Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(root / part / name / f"{place}.png")
+
+
+MINE = [*TINY, "--set", "upstream=./mine", "--set", "endpoint=", "--set", "n_pretrain=[4]", "--json"]
+
+
+def test_what_only_the_images_show_is_found_before_anything_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    an_image_folder(tmp_path / "mine", {"a": 60, "b": 60, "rare": 5})
+    assert cli.main(["run", "smoke", *MINE]) == 2
+    said = capsys.readouterr()
+    assert "./mine, subset_seed 0: A subset of 4 images (asked for: 4) holds no image of class 2" in said.err
+    (tmp_path / "mine/train/a/0.png").write_bytes(b"no image")
+    assert cli.main(["run", "smoke", *MINE]) == 2
+    more = capsys.readouterr()
+    assert "0.png: cannot be decoded" in more.err
+    assert (said.out, more.out) == ("", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"], "nothing is started, nothing is written"
+
+
+@pytest.mark.slow
+def test_overlap_and_imbalance_are_told_and_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    an_image_folder(tmp_path / "mine", {"a": 30, "b": 60})
+    shutil.copy(tmp_path / "mine/train/a/3.png", tmp_path / "mine/test/a/leak.png")
+    words = ["run", "smoke", *MINE, "--set", "n_pretrain=[20]", "--no-report", "--workers", "1"]
+    assert cli.main(words) == 0
+    notes = printed_json(capsys, "run")["notes"]
+    assert notes == [
+        "./mine: The classes are unequal: 'a' has 30 images and 'b' has 60, 2 times as many; "
+        "subsets keep these shares.",
+        "1 training image of ./mine is also a test image of ./mine.",
+    ]
+    progress = json.loads(Path("studies/smoke/progress.json").read_text(encoding="utf-8"))
+    assert progress["notes"] == notes
+    assert cli.main(words) == 0
+    assert printed_json(capsys, "run")["notes"] == notes, "the second run reads them from progress.json"
+
+
+def test_the_systems_refusal_is_one_sentence_with_its_path(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "some/file")
+
+    monkeypatch.setattr("tippingpoint.study.status.study_status", refuse)
+    assert cli.main(["status", "."]) == 3
+    said = capsys.readouterr().err
+    assert said == "tippingpoint: some/file: Permission denied; check the path, its permissions and the disk.\n"

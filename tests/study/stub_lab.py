@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,17 @@ class StubLaboratory:
         self.n_pool = n_pool
         self.described = 0
         self.timed = 0
+        self.inspected = 0
 
     def image_facts(self, name: str, data_dir: str | None, validation_fraction: float) -> ImageFacts:
         if name.partition("[")[0] not in ("toys", "beans"):
             raise DataError(f"There is no set '{name}'.")
         return ImageFacts(f"{self.fingerprint}-{name}", self.n_pool, 100, 300, 5)
+
+    def inspect(self, tasks: Iterable[Mapping[str, Any]]) -> list[str]:
+        self.inspected += 1
+        names = {task["data"]["name"] for task in tasks}
+        return [f"3 images are in two of {len(names)} sets."]
 
     def describe(self, task: Mapping[str, Any]) -> Mapping[str, float]:
         self.described += 1

@@ -77,8 +77,11 @@ def test_running_again_trains_nothing_and_changes_nothing(load: Load, tmp_path: 
     root = tmp_path / "study"
     run_study(load(), root, workers=2, environment=environment)
     before, count = (root / "runs.csv").read_bytes(), len(trained(environment))
-    outcome = run_study(load(), root, workers=2, environment=environment)
+    again = load()
+    outcome = run_study(again, root, workers=2, environment=environment)
     assert (outcome.trained, outcome.state) == (0, "done")
+    assert outcome.notes == ["3 images are in two of 3 sets."]
+    assert again.laboratory.inspected == 0, "the images are looked at once per study"  # type: ignore[attr-defined]
     assert (root / "runs.csv").read_bytes() == before
     assert len(trained(environment)) == count
 

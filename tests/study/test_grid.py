@@ -183,7 +183,7 @@ def test_finetuning_settings_leave_checkpoints_alone(load: Load, study_text: str
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    sizes=st.lists(st.integers(1, 900), min_size=1, max_size=4, unique=True),
+    sizes=st.lists(st.integers(5, 900), min_size=1, max_size=4, unique=True),
     seeds=st.integers(1, 3),
     more=st.integers(1, 2),
 )

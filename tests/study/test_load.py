@@ -40,7 +40,7 @@ FAULTS = [
     ("upstream: toys[0-4]", "upstream: tois", "3:11", "There is no set 'tois'"),
     ("upstream: toys[0-4]", "upstream: [toys]", "3:11", "upstream: should be a valid string"),
     ("downstream: [toys, beans]", "downstream: [toys, ^bean]", "", "There is no set 'bean'"),
-    ("downstream: [toys, beans]", "downstream: toys", "4:13", "downstream: should be a valid"),
+    ("downstream: [toys, beans]", "downstream: toys", "4:13", "downstream: should be a list in brackets, not 'toys'"),
     ("downstream: [toys, beans]", "downstream: [toys, toys]", "4:20", "second time"),
     ("downstream: [toys, beans]", "downstream: []", "8:13", "downstream names no set of images"),
     ("size: 8", "size: 8.5", "5:15", "image.size: should be a valid integer"),

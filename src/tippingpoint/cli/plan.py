@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def plan(
     study: Annotated[str, typer.Argument(metavar="PRESET_OR_YAML", help="A preset's name or a study file.")],
     directory: Annotated[
-        Path | None, typer.Option("--dir", help="Study directory.", show_default="studies/NAME")
+        Path | None, typer.Option("--dir", help="Study directory.", show_default="studies/NAME", readable=False)
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. seeds=2. Repeatable.")
@@ -35,11 +35,11 @@ def plan(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Say what a run would do and why, its time, FLOPs and disk. Writes nothing."""
-    from tippingpoint.study.load import load_study
+    from tippingpoint.study.load import load_study, study_directory
     from tippingpoint.study.plan import plan_study
 
     loaded = load_study(study, settings or [])
-    root = directory if directory is not None else Path("studies") / loaded.config.name
+    root = study_directory(loaded, directory)
     planned = plan_study(loaded, root, workers=workers, timing=not no_timing)
     if json:
         print_json(planned.to_dict())

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def run(
     study: Annotated[str, typer.Argument(metavar="PRESET_OR_YAML", help="A preset's name or a study file.")],
     directory: Annotated[
-        Path | None, typer.Option("--dir", help="Study directory.", show_default="studies/NAME")
+        Path | None, typer.Option("--dir", help="Study directory.", show_default="studies/NAME", readable=False)
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. seeds=2. Repeatable.")
@@ -41,10 +41,10 @@ def run(
     """
     from tippingpoint.study.display import make_display
     from tippingpoint.study.execute import run_study
-    from tippingpoint.study.load import load_study
+    from tippingpoint.study.load import load_study, study_directory
 
     loaded = load_study(study, settings or [])
-    root = directory if directory is not None else Path("studies") / loaded.config.name
+    root = study_directory(loaded, directory)
     outcome = run_study(loaded, root, workers=workers, display=make_display(quiet=json))
     report, answer, fault = None, None, None
     if not no_report and outcome.state != "interrupted" and outcome.n_rows:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+SCHEMA_VERSION = 1  # of progress.json
+
 __all__ = ["Cost", "Published", "costs_of", "read_published"]
 
 
@@ -34,7 +36,7 @@ class Published(NamedTuple):
     kinds : tuple
         (kind, state, number of cells, seconds) from ``cells.jsonl``.
     notes : tuple of str
-        What could not be read.
+        What the study says of its images (unequal classes, images in two places), and what could not be read.
     """
 
     name: str
@@ -86,7 +88,7 @@ def read_published(folder: str | Path | None, name: str = "") -> Published:
         wall_s=_number(progress.get("wall_s")),
         cells={str(k): int(v) for k, v in cells.items() if isinstance(v, int)} if isinstance(cells, dict) else {},
         kinds=_read_kinds(folder, notes),
-        notes=tuple(notes),
+        notes=(*_sentences(progress.get("notes")), *notes),
     )
 
 
@@ -101,6 +103,12 @@ def _read_progress(folder: str | Path | None, notes: list[str]) -> dict[str, Any
         return {}
     if not isinstance(value, dict):
         notes.append("progress.json is not a JSON object: what the study declared is not known.")
+        return {}
+    if value.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        notes.append(
+            "progress.json is of another version than this tippingpoint reads: what the study declared is not known; "
+            "upgrade the package."
+        )
         return {}
     return value
 
@@ -130,6 +138,10 @@ def _read_kinds(folder: str | Path | None, notes: list[str]) -> tuple[tuple[str,
     if broken:
         notes.append(f"cells.jsonl has {broken} line(s) that are not JSON objects; left out.")
     return tuple((*key, *found[key]) for key in sorted(found))
+
+
+def _sentences(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 def _number(value: Any) -> float | None:

@@ -214,7 +214,7 @@ def resolve_images(config: StudyConfig, laboratory: Laboratory) -> tuple[dict[st
     return facts, faults
 
 
-def resolve_sizes(sizes: Sequence[Any], pool: int, key: str, name: str) -> tuple[dict[str, int], list[Fault]]:
+def resolve_sizes(sizes: Sequence[Any], facts: ImageFacts, key: str, name: str) -> tuple[dict[str, int], list[Fault]]:
     """Return ``repr(size)`` -> count of images, and a fault for each size that the pool cannot give.
 
     Sizes are told apart by their ``repr``: 1 is one image, 1.0 is all of them.
@@ -223,8 +223,8 @@ def resolve_sizes(sizes: Sequence[Any], pool: int, key: str, name: str) -> tuple
     ----------
     sizes : sequence of int or float
         Counts or shares, as the file gives them.
-    pool : int
-        Training images to choose from.
+    facts : ImageFacts
+        Of the set.
     key : str
         ``n_pretrain`` or ``n_finetune``.
     name : str
@@ -232,6 +232,7 @@ def resolve_sizes(sizes: Sequence[Any], pool: int, key: str, name: str) -> tuple
     """
     counts: dict[str, int] = {}
     faults: list[Fault] = []
+    pool = facts.n_pool
     for place, size in enumerate(sizes):
         count = size if isinstance(size, int) else int(size * pool + 0.5)
         if count > pool:
@@ -239,6 +240,9 @@ def resolve_sizes(sizes: Sequence[Any], pool: int, key: str, name: str) -> tuple
             faults.append(((key, place), fault))
         elif count < 1:
             faults.append(((key, place), f"the share {size} of the {pool} images of {name} is no image"))
+        elif count < facts.n_classes:
+            fault = f"{size} is too few: {name} has {facts.n_classes} classes, and each needs an image; ask for more"
+            faults.append(((key, place), fault))
         elif count in counts.values():
             faults.append(((key, place), f"{size} comes to {count} images of {name}, as another size does; remove one"))
         else:

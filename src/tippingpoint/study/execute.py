@@ -115,10 +115,15 @@ def run_study(
         Another run holds the directory, or the disk refuses.
     EnvironmentFault
         No worker can start.
+    DataError
+        A set of images cannot be read, or a subset lacks a class; nothing has been started.
     """
-    grid = build_grid(study)
-    with locked(Path(root)):
-        run = _Run(study, grid, Path(root), display or Quiet())
+    root, grid = Path(root), build_grid(study)
+    told = _told_before(root, study)
+    if told is None:
+        told = study.laboratory.inspect(cell.task for cell in grid.cells.values())
+    with locked(root):
+        run = _Run(study, grid, root, display or Quiet(), told)
         try:
             return run.go(workers or usable_cores(), environment)
         finally:
@@ -145,7 +150,7 @@ def _terminable() -> Iterator[None]:
 class _Run:
     """One run of a study in its directory; the lock is held."""
 
-    def __init__(self, study: Study, grid: Grid, root: Path, display: Display) -> None:
+    def __init__(self, study: Study, grid: Grid, root: Path, display: Display, about_images: list[str]) -> None:
         self.study, self.grid, self.root, self.display = study, grid, root, display
         self.store = Store(root, write=True)
         self.schedule = Schedule(grid, self.store.done())
@@ -159,8 +164,10 @@ class _Run:
         self.machine = machine()
         self.endpoint = endpoint_numbers(study, grid)
         self._next_publish = self._next_progress = 0.0
+        self.about_images = about_images
         self.notes = list(self.store.notes)
         self._keep_config()
+        self.notes += about_images
 
     def _keep_config(self) -> None:
         """Write the resolved study beside its cells; say so if it differs from the one before."""
@@ -307,6 +314,7 @@ class _Run:
                 "wall_s": self.spent_before + now.wall_s,
                 "workers": self.workers,
                 "images": {name: vars(facts) for name, facts in self.study.images.items()},
+                "notes": self.about_images,
                 **self.machine,
             },
         )
@@ -334,6 +342,18 @@ def _as_fault(event: Event) -> TippingPointError:
     from tippingpoint.errors import EnvironmentFault
 
     return EnvironmentFault(f"The run has stopped, finished cells are kept: {event['reason']}")
+
+
+def _told_before(root: Path, study: Study) -> list[str] | None:
+    """Return what an earlier run of the very same study found out about its images; None where there was none."""
+    try:
+        before = json.loads((root / "progress.json").read_text(encoding="utf-8"))
+        same = {name: facts["fingerprint"] for name, facts in before["images"].items()} == {
+            name: facts.fingerprint for name, facts in study.images.items()
+        } and (root / "study.yaml").read_text(encoding="utf-8") == dump_config(study.config)
+        return [str(note) for note in before["notes"]] if same else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _spent_before(root: Path, study: Study) -> float:

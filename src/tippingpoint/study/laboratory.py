@@ -6,11 +6,11 @@ Everything of ``lab`` is loaded when it is first needed: reading a status costs 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tippingpoint.errors import MissingExtraError
+from tippingpoint.errors import DataError, MissingExtraError
 
 __all__ = ["ImageFacts", "Laboratory", "RealLaboratory"]
 
@@ -58,6 +58,13 @@ class Laboratory(Protocol):
         """Return what a plan needs to know of a set; DataError where there is no such set."""
         ...
 
+    def inspect(self, tasks: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Load every set that the tasks use and return what should be known: unequal classes, images in two places.
+
+        DataError where a set cannot be read, or a subset lacks a class: before anything is started.
+        """
+        ...
+
     def describe(self, task: Mapping[str, Any]) -> Mapping[str, float]:
         """Return ``n_params``, ``n_params_head``, ``n_steps``, ``flops`` and ``guidance_flops`` of a task."""
         ...
@@ -83,6 +90,27 @@ class RealLaboratory:
         remark = data.imbalance(labels, about["class_names"])
         return ImageFacts(about["fingerprint"], len(pool), len(held), about["n_test"], about["n_classes"], remark)
 
+    def inspect(self, tasks: Iterable[Mapping[str, Any]]) -> list[str]:
+        """See `Laboratory`."""
+        rooms = _room("tippingpoint.lab.data")
+        smallest, upstream = _smallest_subsets(tasks)
+        faults: list[str] = []
+        sets: dict[str, Any] = {}
+        for name, (data, wanted) in smallest.items():
+            try:
+                sets[name] = rooms.load_image_set(
+                    name, image_size=data["image_size"], channels=data["channels"], data_dir=data.get("data_dir")
+                )
+                _check_classes(rooms, sets[name], data["validation_fraction"], wanted)
+            except DataError as error:
+                faults += error.faults
+        if faults:
+            raise DataError(faults)
+        notes = [f"{name}: {said}" for name, images in sets.items() if (said := _unequal(rooms, images))]
+        pairs = [(name, name) for name in sets]
+        pairs += [(first, second) for first in upstream for second in sets if second not in upstream]
+        return notes + [text for a, b in pairs for text in rooms.shared_images(sets[a], sets[b]).sentences()]
+
     def describe(self, task: Mapping[str, Any]) -> Mapping[str, float]:
         """See `Laboratory`."""
         about: Mapping[str, float] = _room("tippingpoint.lab.tasks").describe(task)
@@ -93,6 +121,40 @@ class RealLaboratory:
         tasks = _room("tippingpoint.lab.tasks")
         tasks.prepare_worker()
         return float(tasks.time_step(task))
+
+
+def _smallest_subsets(
+    tasks: Iterable[Mapping[str, Any]],
+) -> tuple[dict[str, tuple[Mapping[str, Any], dict[int, int]]], list[str]]:
+    """Return set -> (how it is loaded, subset seed -> smallest count), and the sets that are pretrained on."""
+    found: dict[str, tuple[Mapping[str, Any], dict[int, int]]] = {}
+    upstream: dict[str, None] = {}
+    for task in tasks:
+        data, seed = task["data"], task["subset_seed"]
+        wanted = found.setdefault(data["name"], (data, {}))[1]
+        wanted[seed] = min(task["n_images"], wanted.get(seed, task["n_images"]))
+        if task["kind"] == "pretrain":
+            upstream[data["name"]] = None
+    return found, list(upstream)
+
+
+def _check_classes(rooms: Any, images: Any, validation_fraction: float, wanted: Mapping[int, int]) -> None:
+    """Raise where the smallest subset of a seed lacks a class; larger ones hold the smaller."""
+    import numpy as np
+
+    pool, _ = rooms.split_validation(images.train_labels, validation_fraction, images.fingerprint)
+    rarest = int(np.bincount(images.train_labels[pool]).min())
+    for seed, count in wanted.items():
+        if count * rarest < len(pool):  # else every class has an image: shares are kept to within one
+            try:
+                rooms.nested_subset(images.train_labels, pool, count, images.fingerprint, seed)
+            except DataError as error:
+                raise DataError(f"{images.name}, subset_seed {seed}: {fault}" for fault in error.faults) from error
+
+
+def _unequal(rooms: Any, images: Any) -> str | None:
+    said: str | None = rooms.imbalance(images.train_labels, images.class_names)
+    return said
 
 
 def _room(name: str) -> Any:

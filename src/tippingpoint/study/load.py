@@ -19,7 +19,15 @@ from tippingpoint.study.config import StudyConfig
 from tippingpoint.study.laboratory import ImageFacts, Laboratory, RealLaboratory
 from tippingpoint.study.source import Document, Loc, apply_overrides, read_yaml
 
-__all__ = ["Study", "dump_config", "load_study", "read_source"]
+__all__ = ["Study", "dump_config", "load_study", "read_source", "study_directory"]
+
+
+WORDS = {  # in place of pydantic's own, where those speak of its machinery
+    "list_type": "should be a list in brackets",
+    "tuple_type": "should be a list in brackets",
+    "too_short": "should name at least one",
+    "string_pattern_mismatch": "should be at most 64 letters, digits, '-', '_' and '.', the first a letter or digit",
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,20 @@ class Study:
     n_finetune: dict[str, dict[str, int]]
     laboratory: Laboratory = field(repr=False)
     origin: str = ""
+
+
+def study_directory(study: Study, directory: Path | None) -> Path:
+    """Return the directory of a study, by default ``studies/NAME``.
+
+    Raises
+    ------
+    ConfigError
+        It is a file.
+    """
+    root = directory if directory is not None else Path("studies") / study.config.name
+    if root.is_file():
+        raise ConfigError(f"{root}: is a file, and a study needs a directory; name another with --dir.")
+    return root
 
 
 def read_source(source: str | Path) -> tuple[str, str]:
@@ -112,13 +134,11 @@ def load_study(source: str | Path, overrides: Sequence[str] = (), laboratory: La
     n_pretrain: dict[str, int] = {}
     n_finetune: dict[str, dict[str, int]] = {}
     if config.upstream in images:
-        n_pretrain, more = resolve_sizes(
-            config.n_pretrain, images[config.upstream].n_pool, "n_pretrain", config.upstream
-        )
+        n_pretrain, more = resolve_sizes(config.n_pretrain, images[config.upstream], "n_pretrain", config.upstream)
         faults += more
     for name in config.downstream:
         if name in images:
-            n_finetune[name], more = resolve_sizes(config.n_finetune, images[name].n_pool, "n_finetune", name)
+            n_finetune[name], more = resolve_sizes(config.n_finetune, images[name], "n_finetune", name)
             faults += more
     _refuse(document, faults, told)
     return Study(config, images, n_pretrain, n_finetune, lab, str(source))
@@ -179,6 +199,7 @@ def _sentence(document: Document, detail: Any) -> str:
     message = message.replace("input should", "should").replace("valid dictionary or object to extract fields from", "")
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         message = "should be a mapping of keys to values"
+    message = WORDS.get(kind, message)
     given = detail["input"]
     shown = "" if isinstance(given, (dict, list)) else f", not {given!r}"
     where = f"{dotted}: " if dotted else ""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tippingpoint.errors import InputError
+from tippingpoint.errors import EnvironmentFault, InputError
 from tippingpoint.study.lock import holder
 from tippingpoint.study.schedule import STATES
 
 __all__ = ["study_status"]
+
+SCHEMA_VERSION = 1  # of progress.json and cells.jsonl
 
 
 def study_status(root: str | Path) -> dict[str, Any]:
@@ -31,7 +34,9 @@ def study_status(root: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        It is not a study directory, or its files are damaged.
+        It is not a study directory, or its files are damaged or of a newer version.
+    EnvironmentFault
+        They cannot be read.
     """
     root = Path(root)
     progress, cells = _read(root)
@@ -66,25 +71,41 @@ def study_status(root: str | Path) -> dict[str, Any]:
 def _read(root: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Read what the directory publishes of itself."""
     if not (root / "progress.json").is_file():
-        what = "there is no such directory" if not root.is_dir() else "it has no progress.json"
+        what = (
+            "it has no progress.json"
+            if root.is_dir()
+            else "it is a file"
+            if root.exists()
+            else "there is no such directory"
+        )
         raise InputError(
             f"{root}: is not a study directory ({what}); 'tippingpoint run PRESET --dir {root}' makes one."
         )
-    try:
-        progress = json.loads((root / "progress.json").read_text(encoding="utf-8"))
-        lines = (root / "cells.jsonl").read_text(encoding="utf-8").splitlines()
-        cells = [json.loads(line) for line in lines]
-        _ = (
-            progress["state"],
-            progress["study"]["name"],
-            [(cell["key"], cell["state"], cell["label"]) for cell in cells],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{root}: progress.json or cells.jsonl cannot be read ({type(error).__name__}: {error}); "
-            "run the study again, which writes them anew."
-        ) from error
+    progress = _parsed(root / "progress.json", json.loads, lambda found: (found["state"], found["study"]["name"]))
+    cells = _parsed(
+        root / "cells.jsonl",
+        lambda text: [json.loads(line) for line in text.splitlines()],
+        lambda found: [(cell["key"], cell["state"], cell["label"]) for cell in found],
+    )
     return progress, cells
+
+
+def _parsed(path: Path, parse: Callable[[str], Any], look: Callable[[Any], Any]) -> Any:
+    """Return what a published file says; ``look`` takes from it what is needed, and fails where that is not there."""
+    remedy = "run the study again, which writes it anew"
+    try:
+        found = parse(path.read_text(encoding="utf-8"))
+        versions = {part["schema_version"] for part in (found if isinstance(found, list) else [found])}
+        look(found)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file beside the others of the study; {remedy}.") from error
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be read ({error.strerror or error}); check its permissions.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged and cannot be read; {remedy}.") from error
+    if versions - {SCHEMA_VERSION}:
+        raise InputError(f"{path}: was written by a newer version of tippingpoint; upgrade the package.")
+    return found
 
 
 def _state(cell: dict[str, Any], present: set[str], *, running: bool) -> str:

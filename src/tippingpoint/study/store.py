@@ -335,8 +335,11 @@ class Store:
                     raise StoreError(
                         f"{path}: cannot be used ({error}); free room or choose another folder."
                     ) from error
-                for suffix in ("", "-wal", "-shm"):
-                    path.with_name(path.name + suffix).unlink(missing_ok=True)
+                try:
+                    for suffix in ("", "-wal", "-shm"):
+                        path.with_name(path.name + suffix).unlink(missing_ok=True)
+                except OSError as refused:
+                    raise _cannot_write(path, refused) from error
                 self.notes.append(f"{path}: was damaged ({error}) and is rebuilt from the cells.")
         raise AssertionError("unreachable")
 

@@ -27,7 +27,7 @@ def test_shared_images_are_counted_part_by_part() -> None:
     # train[0] stands in both of the first set's parts, so it is among test_train too
     assert (found.train_train, found.train_test, found.test_train, found.test_test) == (3, 1, 1, 2)
     assert found.sentences()[0] == "3 training images of first are also training images of second."
-    assert shared_images(first, first).sentences() == ["1 training images of first are also test images of first."]
+    assert shared_images(first, first).sentences() == ["1 training image of first is also a test image of first."]
 
 
 def test_copies_are_found_by_content() -> None:

@@ -161,7 +161,9 @@ class SharedImages:
             number = getattr(self, pair)
             same_part = self.first == self.second and ours == theirs
             mirrored = self.first == self.second and pair == "test_train"  # said once is enough
-            if number and not same_part and not mirrored:
+            if number == 1 and not same_part and not mirrored:
+                found.append(f"1 {ours} image of {self.first} is also a {theirs} image of {self.second}.")
+            elif number and not same_part and not mirrored:
                 found.append(f"{number:,} {ours} images of {self.first} are also {theirs} images of {self.second}.")
         return found
 
