@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
+from importlib import resources
 
+import jsonschema
 import pytest
 
 from tippingpoint import __version__
@@ -32,17 +35,37 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["boundary", "no-such-file.csv"], "no-such-file.csv"),
         (["run", "quickstrat"], "quickstart"),
         (["report", "no-such-folder"], "no-such-folder"),
+        (["init", "quickstart", "--json"], "No such option"),
+        (["data", "lst"], "No such command 'lst'"),
     ],
 )
-def test_mistakes_are_one_sentence_and_exit_2(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mistakes_are_one_sentence_and_exit_2(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     captured = capsys.readouterr()
     assert told in captured.err
     assert captured.err.startswith("tippingpoint: ")
     assert "Traceback" not in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_without_a_command_there_is_help_and_no_empty_sentence(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert "Usage: tippingpoint" in said.out + said.err
+    assert "tippingpoint: " not in said.err
+
+
+def test_every_command_with_json_has_a_schema_with_a_version() -> None:
+    folder = resources.files("tippingpoint") / "schemas"
+    names = {"data_list", "data_check", *COMMANDS} - {"init", "data"}  # init writes a file, data is two commands
+    for name in sorted(names | {"cells", "progress"}):
+        schema = json.loads((folder / f"{name}.schema.json").read_text("utf-8"))
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert schema["properties"]["schema_version"]["const"] == 1, name
+        assert "schema_version" in schema["required"], name
 
 
 def test_help_answers_at_once() -> None:

@@ -14,11 +14,6 @@ from tippingpoint import cli
 SCHEMAS = Path(tippingpoint.__file__).parent / "schemas"
 
 
-@pytest.fixture(autouse=True)
-def only_this_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "COMMANDS", ("data",))
-
-
 def check_schema(text: str, name: str) -> dict[str, object]:
     found: dict[str, object] = json.loads(text)
     jsonschema.validate(found, json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")))

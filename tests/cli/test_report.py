@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import pandas as pd
 import pytest
 
@@ -37,9 +39,57 @@ def test_it_writes_the_page_and_says_the_answer(runs: Path, tmp_path: Path, caps
 def test_json_is_one_object_and_nothing_else(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(runs), "--json", "--resamples", "20", "--seed", "3"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["schema_version"] == 1
+    validate(found, "report")
+    validate({"schema_version": 1, **found["primary"]["boundary"]}, "boundary")
+    assert [law["fit"] is None for law in found["laws"]] == [False, False]
+    for law in found["laws"]:
+        validate({"schema_version": 1, **law["fit"]}, "fit")
     assert found["primary"]["boundary"]["regime"] == "below"
     assert not (runs.parent / "report.html").exists()
+
+
+def validate(found: object, name: str) -> None:
+    schema = json.loads((resources.files("tippingpoint") / "schemas" / f"{name}.schema.json").read_text("utf-8"))
+    jsonschema.validate(found, schema)
+
+
+def test_json_of_runs_that_compare_nothing_is_as_the_schema_says(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(runs)
+    for rows in (frame[frame["recipe"] == "scratch"], frame.head(2)):
+        rows.to_csv(tmp_path / "few.csv", index=False)
+        assert main(["report", str(tmp_path / "few.csv"), "--json", "--resamples", "5"]) == 0
+        validate(json.loads(capsys.readouterr().out), "report")
+
+
+def test_what_a_study_says_of_its_images_is_in_the_report(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs.csv").write_bytes(runs.read_bytes())
+    told = {"schema_version": 1, "study": {"name": "x"}, "notes": ["3 images are in two places."]}
+    (tmp_path / "progress.json").write_text(json.dumps(told), encoding="utf-8")
+    assert main(["report", str(tmp_path), "--json", "--resamples", "5"]) == 0
+    assert "3 images are in two places." in json.loads(capsys.readouterr().out)["warnings"]
+    (tmp_path / "progress.json").write_text(json.dumps({**told, "schema_version": 99}), encoding="utf-8")
+    assert main(["report", str(tmp_path), "--json", "--resamples", "5"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["study"] == "runs"
+    assert "progress.json is of another version" in found["warnings"][0]
+
+
+def test_a_wrong_place_or_figure_is_told_before_anything_is_computed(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tippingpoint.report.analyse", None)
+    for words, told in (
+        (["-o", str(tmp_path)], "is a directory; name a file with -o"),
+        (["--figure", "pie"], "There is no figure 'pie'"),
+        (["--figure", "laws", "-o", "laws.txt"], "figures are saved as .png, .svg or .pdf"),
+    ):
+        assert main(["report", str(runs), *words]) == 2
+        assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_figure_alone(runs: Path, tmp_path: Path) -> None:

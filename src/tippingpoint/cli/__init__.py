@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("run", "init", "plan", "status", "fit", "predict", "boundary", "report", "data")
+COMMANDS = ("run", "init", "plan", "status", "fit", "predict", "extrapolate", "boundary", "report", "data")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,10 +59,13 @@ def _usage_fault(error: Exception) -> int:
     show = getattr(error, "format_message", None)
     if show is None or not hasattr(error, "exit_code"):
         if isinstance(error, OSError):
-            print(f"tippingpoint: {error}", file=sys.stderr)
+            where = f"{error.filename}: " if error.filename else ""
+            reason = error.strerror or str(error)
+            print(f"tippingpoint: {where}{reason}; check the path, its permissions and the disk.", file=sys.stderr)
             return 3
         raise error
-    print(f"tippingpoint: {show()}", file=sys.stderr)
+    if told := show():  # without any words the help has been printed, and there is nothing to add
+        print(f"tippingpoint: {told}", file=sys.stderr)
     return int(error.exit_code)
 
 

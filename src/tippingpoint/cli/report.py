@@ -23,10 +23,14 @@ def register(app: typer.Typer) -> None:
     @app.command(name="report", help="Write what the runs say as one HTML file, a figure of it, or JSON.")
     def report(
         runs: Annotated[
-            Path, typer.Argument(help="A study directory, or a CSV, JSONL or Parquet file.", metavar="RUNS")
+            Path,
+            typer.Argument(help="A study directory, or a CSV, JSONL or Parquet file.", metavar="RUNS", readable=False),
         ],
         output: Annotated[
-            Path | None, typer.Option("--output", "-o", help="File to write; report.html beside the runs by default.")
+            Path | None,
+            typer.Option(
+                "--output", "-o", help="File to write; report.html beside the runs by default.", readable=False
+            ),
         ] = None,
         figure: Annotated[
             str | None,
@@ -37,20 +41,28 @@ def register(app: typer.Typer) -> None:
         seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
     ) -> None:
         from tippingpoint.cli._common import print_json
+        from tippingpoint.errors import InputError
         from tippingpoint.files import write_atomic
         from tippingpoint.report import analyse, answer, page, save_figure, summary
+        from tippingpoint.report.figures import check_figure
         from tippingpoint.report.writing import default_output
 
+        target = output if output is not None else default_output(runs)
+        if output is None and figure is not None:
+            target = target.with_name(f"{figure}.png")
+        if target.is_dir():
+            raise InputError(f"{target}: is a directory; name a file with -o, such as {target / 'report.html'}.")
+        if figure is not None:
+            check_figure(figure, target)
         analysis = analyse(runs, resamples=resamples, random_state=seed, progress=_progress())
         if figure is not None:
-            target = output if output is not None else default_output(runs).with_name(f"{figure}.png")
             print(f"wrote {save_figure(analysis, figure, target)}", file=sys.stderr if as_json else sys.stdout)
         if as_json:
             print_json(summary(analysis))
         elif figure is None:
-            target = write_atomic(output if output is not None else default_output(runs), page(analysis))
+            written = write_atomic(target, page(analysis))
             print(answer(analysis))
-            print(f"wrote {target}")
+            print(f"wrote {written}")
 
 
 def _progress() -> Callable[[str, int, int], None]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from tippingpoint.errors import TippingPointError
 from tippingpoint.report.looks import Look, look_frames
+from tippingpoint.report.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -194,7 +195,10 @@ def fit_look(
             return None, f"The table has no column {look.along}."
         count = part[look.along].nunique()
         if count < 3:
-            return None, f"{recipe} has {count} sizes of {look.along}; a curve with a floor needs at least 3."
+            return (
+                None,
+                f"{recipe} has {counted(count, 'size')} of {look.along}; a curve with a floor needs at least 3.",
+            )
     from tippingpoint.boundary import find_boundary
 
     rows = pd.concat(parts, ignore_index=True).dropna(axis=1, how="all")  # an empty column is one less to explain

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tippingpoint.errors import InputError
+from tippingpoint.errors import InputError, did_you_mean
 from tippingpoint.files import write_atomic
 from tippingpoint.report.figures_data import (
     DifferencePanel,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from tippingpoint.report.analysis import Analysis
 
-__all__ = ["FIGURES", "draw", "figure_bytes", "save_figure"]
+__all__ = ["FIGURES", "check_figure", "draw", "figure_bytes", "save_figure"]
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#d5d9de", "#ffffff"
 BLUE, VERMILLION, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#00825f", "#a8558a", "#7a6a00"
@@ -330,6 +330,17 @@ def panels_of(analysis: Analysis, figure: str) -> list[Panel]:
     return [panel] if panel is not None else []
 
 
+def check_figure(figure: str, output: str | Path) -> None:
+    """Raise InputError where there is no such figure, or no such format; before anything is computed."""
+    faults = []
+    if Path(output).suffix.lower() not in (".png", ".svg", ".pdf"):
+        faults.append(f"{output}: figures are saved as .png, .svg or .pdf; give the file one of these endings.")
+    if figure not in FIGURES:
+        faults.append(f"There is no figure '{figure}'; there are {', '.join(FIGURES)}.{did_you_mean(figure, FIGURES)}")
+    if faults:
+        raise InputError(faults)
+
+
 def save_figure(analysis: Analysis, figure: str, output: str | Path, *, width: float | None = None) -> Path:
     """Save one of the report's figures as a file of its own.
 
@@ -353,16 +364,10 @@ def save_figure(analysis: Analysis, figure: str, output: str | Path, *, width: f
     InputError
         The figure or format is unknown, or the runs do not allow the figure.
     """
+    check_figure(figure, output)
+    panels = panels_of(analysis, figure)
+    if not panels:
+        raise InputError(f"{analysis.source}: these runs do not allow the figure '{figure}'; choose another.")
     kind = Path(output).suffix.lower().lstrip(".")
-    faults = []
-    if kind not in ("png", "svg", "pdf"):
-        faults.append(f"{output}: figures are saved as .png, .svg or .pdf; give the file one of these endings.")
-    if figure not in FIGURES:
-        faults.append(f"There is no figure '{figure}'; there are {', '.join(FIGURES)}.")
-    panels = [] if faults else panels_of(analysis, figure)
-    if not faults and not panels:
-        faults.append(f"{analysis.source}: these runs do not allow the figure '{figure}'.")
-    if faults:
-        raise InputError(faults)
     inches = width or (6.4 if len(panels) == 1 else 4.4 * len(panels))
     return write_atomic(output, figure_bytes(draw_row(panels, width=inches, height=3.9), kind))
