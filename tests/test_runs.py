@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tippingpoint.errors import EnvironmentFault, ExpressionError, RunsError, TippingPointError
+from tippingpoint.errors import EnvironmentFault, ExpressionError, MissingExtraError, RunsError, TippingPointError
 from tippingpoint.runs import Runs, default_axes, read_runs, select_group
 
 CSV = "recipe,stage,n_pretrain,error,seed\nscratch,finetuned,10,0.5,0\nscratch,finetuned,20,0.4,0\n"
@@ -79,7 +81,7 @@ class TestReading:
             ("a,a\n1,2\n", "runs.csv", "'a' stands there twice"),
             ("a,b\n1,2\n1,2,3\n4\n", "runs.csv", "line 3: has 3 cells and the header 2"),
             ('a,b\n1,"2\n', "runs.csv", "cannot be read as CSV"),
-            ("a,b\n", "runs.csv", "no rows"),
+            ("a,b\n", "runs.csv", "there are no runs; write one row for each"),
             ("a\0b\n1", "runs.csv", "zero bytes"),
             ('{"a": 1}\n[1]\n{"a":\n', "runs.jsonl", "line 2: is not a JSON object"),
             ("not parquet", "runs.parquet", "Parquet"),
@@ -87,6 +89,21 @@ class TestReading:
     )
     def test_damaged_files(self, tmp_path: Path, text: str, name: str, said: str) -> None:
         assert said in " ".join(faults_of(write(tmp_path, text, name)))
+
+    def test_parquet_without_pyarrow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+        with pytest.raises(MissingExtraError, match=r"Parquet needs pyarrow; pip install 'tippingpoint\[parquet\]'"):
+            read_runs(write(tmp_path, "any", "runs.parquet"))
+
+    def test_what_the_system_will_not_let_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(_: Path) -> bytes:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        path = write(tmp_path, CSV)
+        monkeypatch.setattr(Path, "read_bytes", refuse)
+        with pytest.raises(EnvironmentFault, match=r"runs.csv: cannot be read \(Permission denied\); check") as caught:
+            read_runs(path)
+        assert caught.value.exit_code == 3
 
     def test_not_utf8(self, tmp_path: Path) -> None:
         (tmp_path / "x.csv").write_bytes(b"a\n\xff\n")

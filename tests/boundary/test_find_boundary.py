@@ -195,7 +195,7 @@ def test_every_open_choice_is_listed(make_study: Make) -> None:
         ({"pool": "some"}, "auto, none, all"),
         ({"level": 1.5}, "between 0 and 1"),
         ({"resamples": -1}, "negative"),
-        ({"recipes": ("scratch",)}, "not two"),
+        ({"recipes": ("scratch",)}, "is not a pair"),
         ({"recipes": ("scratch", "scratch")}, "two different"),
     ],
 )

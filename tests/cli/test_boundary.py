@@ -108,11 +108,22 @@ def test_same_seed_same_json(table: Path, capsys: pytest.CaptureFixture[str]) ->
     ("words", "said"),
     [
         (["--recipes", "scratch,distiled"], "Did you mean 'distilled'"),
-        (["--recipes", "scratch"], "not two"),
+        (["--recipes", "scratch"], "'scratch' is not a pair; name two, such as scratch,distilled"),
+        (["--recipes", ","], "'nothing' is not a pair"),
         (["--at", "n_params"], "name=number"),
         (["--at", "n_params=1e9"], "51216"),
         (["--where", "__import__('os')"], "Expression"),
-        (["--along", "depth"], "no column depth"),
+        (["--at", "n_params=nan"], "name=number"),
+        (["--at", "=3"], "name=number"),
+        (["--at", "n_params=1,n_params=2"], "n_params is given twice"),
+        (["--along", "depth"], "no column 'depth'"),
+        (["--target", "recipe"], "column 'recipe' holds text; numbers are needed"),
+        (["--along", "upstream"], "column 'upstream' holds text"),
+        (["--at", "dpeth=3"], "no column 'dpeth'"),
+        (["--downstream", "cars"], "cars"),
+        (["--seed", "-1"], "Invalid value for '--seed'"),
+        (["--resamples", "-1"], "Invalid value for '--resamples'"),
+        (["--where", "seed > 99"], "no rows are left"),
         (["--level", "7"], "between 0 and 1"),
     ],
 )
@@ -123,6 +134,16 @@ def test_faults_are_sentences_and_exit_2(
     assert (code, out) == (2, "")
     assert said in err
     assert "Traceback" not in err
+
+
+def test_a_data_set_that_no_run_has_is_not_passed_over(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = tmp_path / "plain.csv"
+    pd.read_csv(table if table.is_file() else table / "runs.csv").drop(columns="upstream").to_csv(plain, index=False)
+    code, out, err = call(capsys, str(plain), "--upstream", "x", "--stage", "pretrained")
+    assert (code, out) == (2, "")
+    assert "upstream: 'x' is asked for, but no run of" in err
 
 
 def test_a_question_that_fails_names_the_declared_one(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

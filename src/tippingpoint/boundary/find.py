@@ -122,7 +122,8 @@ def _check_settings(level: float, resamples: int, recipes: Sequence[str]) -> Non
     if resamples < 0:
         faults.append(f"resamples: {resamples} is negative; give 0 for no intervals, 2000 is usual.")
     if isinstance(recipes, str) or len(recipes) != 2:
-        faults.append(f"recipes: {recipes!r} are not two; give a pair such as ('scratch', 'distilled').")
+        given = recipes if isinstance(recipes, str) else ", ".join(map(str, recipes)) or "nothing"
+        faults.append(f"recipes: '{given}' is not a pair; name two, such as scratch,distilled.")
     if faults:
         raise InputError(faults)
 

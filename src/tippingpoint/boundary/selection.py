@@ -126,7 +126,8 @@ def select_pair(
     InputError
         A name is not an axis.
     """
-    _check_names(runs.frame, along, at, target, recipes, pool)
+    _check_names(runs, along, at, target, recipes, pool)
+    _check_groups(runs, upstream, downstream)
     groups = [_group(runs, recipe, stage, upstream, downstream) for recipe in recipes]
     frames = [group.frame for group in groups]
     _check_one_group(frames, recipes)
@@ -162,14 +163,20 @@ def select_pair(
 
 
 def _check_names(
-    frame: pd.DataFrame, along: str, at: Mapping[str, float], target: str, recipes: tuple[str, str], pool: str
+    runs: Runs, along: str, at: Mapping[str, float], target: str, recipes: tuple[str, str], pool: str
 ) -> None:
-    """Raise with every name that the table does not have."""
+    """Raise with every name that the table does not have, and every column that cannot be counted with."""
     faults = []
-    columns = [str(name) for name in frame.columns]
+    frame, columns = runs.frame, [str(name) for name in runs.frame.columns]
     for role, name in [("along", along), ("target", target), *(("at", name) for name in at)]:
         if name not in columns:
-            faults.append(f"{role}: the table has no column {name}.{did_you_mean(name, columns)}")
+            hint = did_you_mean(name, columns) or f" There are: {', '.join(columns[:20])}."
+            faults.append(f"{role}: {runs.source} has no column '{name}'.{hint}")
+            continue
+        try:
+            runs.numbers(name)
+        except RunsError as error:
+            faults += [f"{role}: {fault}" for fault in error.faults]
     if along in at:
         faults.append(f"at: {along} is the axis that is walked along; give sizes of the other axes only.")
     if pool not in POOLS:
@@ -177,7 +184,7 @@ def _check_names(
     if len(recipes) != 2 or recipes[0] == recipes[1]:
         faults.append("recipes: name two different recipes, for example scratch,distilled.")
     elif "recipe" not in columns:
-        faults.append("The table has no column recipe, so that two recipes cannot be told apart; add one.")
+        faults.append(f"{runs.source} has no column 'recipe', so that two recipes cannot be told apart; add one.")
     else:
         known = sorted(map(str, frame["recipe"].dropna().unique()))
         for recipe in recipes:
@@ -186,6 +193,17 @@ def _check_names(
                     f"recipes: no run is of recipe '{recipe}'; the table has {_listed(known)}."
                     f"{did_you_mean(recipe, known)}"
                 )
+    if faults:
+        raise RunsError(faults)
+
+
+def _check_groups(runs: Runs, upstream: str | None, downstream: str | None) -> None:
+    """Raise where a data set is asked for by name and no run has any; an unknown name shows when groups are chosen."""
+    faults = [
+        f"{column}: '{value}' is asked for, but no run of {runs.source} has a value of {column}; leave it out."
+        for column, value in (("upstream", upstream), ("downstream", downstream))
+        if value is not None and not _names(runs.frame, column)
+    ]
     if faults:
         raise RunsError(faults)
 
@@ -315,7 +333,7 @@ def _shared_range(draft: _Draft, along: str) -> tuple[float, float]:
         elif sizes and len(sizes) < _FOR_A_LAW:
             faults.append(
                 f"{recipe} has only {len(sizes)} size{'s' * (len(sizes) > 1)} of {along} ({_listed(sizes)}) at "
-                f"{_listed(f'{k}={exactly(v)}' for k, v in draft.at.items()) or 'this place'}; a law needs "
+                f"{_listed(f'{k}={exactly(v)}' for k, v in draft.at.items()) if draft.at else 'all'}; a law needs "
                 f"{_FOR_A_LAW}: add runs, or choose another place or axis."
             )
         levels += [sizes] if sizes else []

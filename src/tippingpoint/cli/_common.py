@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tippingpoint.errors import InputError
@@ -43,16 +44,22 @@ def parse_assignments(text: str | None, option: str) -> dict[str, float]:
     Raises
     ------
     InputError
-        A part is not ``name=number``; every such part is named.
+        A part is not ``name=number`` or repeats a name; every such part is named.
     """
     sizes: dict[str, float] = {}
     faults = []
     for part in split_names(text) or []:
-        name, _, number = part.partition("=")
+        name, _, number = (word.strip() for word in part.partition("="))
         try:
-            sizes[name.strip()] = float(number.replace("_", ""))
+            size = float(number.replace("_", ""))
         except ValueError:
+            size = math.nan
+        if not name or math.isnan(size):
             faults.append(f"{option}: '{part}' is not of the form name=number, for example n_params=38e6.")
+        elif name in sizes:
+            faults.append(f"{option}: {name} is given twice; give it one size.")
+        else:
+            sizes[name] = size
     if faults:
         raise InputError(faults)
     return sizes

@@ -47,7 +47,7 @@ def list_sets(json: Json = False) -> None:
 
 def check(
     name: Annotated[str, typer.Argument(help="A set's name, or the path of your own .npz file or image folder.")],
-    data_dir: Annotated[Path | None, typer.Option(help="Where a relative path starts.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where a relative path starts.", readable=False)] = None,
     image_size: Annotated[int | None, typer.Option(min=1, help="Side at which images are compared.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, max=3, help="1 for grey, 3 for RGB.")] = None,
     json: Json = False,

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def init(
     preset: Annotated[str, typer.Argument(metavar="[PRESET]", help="Which preset to start from.")] = "quickstart",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write.", show_default="PRESET.yaml")
+        Path | None, typer.Option("--output", "-o", help="File to write.", show_default="PRESET.yaml", readable=False)
     ] = None,
 ) -> None:
     """Write a commented study file to start from. Never overwrites."""

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Study directory.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Study directory.", readable=False)],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Say which cells of a study are done, running, failed, to do."""

@@ -48,7 +48,12 @@ def check(runs: Runs, axes: tuple[str, ...], target: str | None) -> tuple[Runs, 
             runs = replace(runs, frame=runs.frame.assign(**{column: values}))
     faults += _check_version(runs)
     if not len(runs):
-        faults.append(f"{runs.source}: no rows are left{': ' + ' '.join(runs.notes) if runs.notes else '.'}")
+        why = (
+            f"no rows are left: {' '.join(runs.notes)}"
+            if runs.notes
+            else "there are no runs; write one row for each, or let the study go on."
+        )
+        faults.append(f"{runs.source}: {why}")
         return runs, faults
     runs, more = _check_rows(runs, axes, target)
     return runs, faults + more

@@ -83,7 +83,7 @@ def _read_path(path: Path) -> Runs:
         return _finish(frame, str(path), np.arange(len(frame)), "row")
     text = _decode(data, path)
     if not text.strip():
-        raise RunsError(f"{path}: the file is empty.")
+        raise RunsError(f"{path}: the file is empty; write a header and one row for each run.")
     reader = _read_jsonl if kind in {".jsonl", ".ndjson", ".json"} else _read_csv
     frame, lines = reader(text, path)
     return _finish(frame, str(path), lines, "line")

@@ -113,6 +113,7 @@ def test_npz_faults(tmp_path: Path, change: dict[str, Any], words: list[str]) ->
 def test_files_that_are_no_npz(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("hello", encoding="utf-8")
     assert "not a sound .npz" in faults_of(tmp_path / "text.npz")[0]
+    assert "pickle" not in faults_of(tmp_path / "text.npz")[0], "nobody is advised to unpickle"
     with (tmp_path / "single.npz").open("wb") as stream:
         np.save(stream, np.zeros(3))
     assert "single array" in faults_of(tmp_path / "single.npz")[0]

@@ -92,7 +92,9 @@ def _read(path: Path) -> Arrays:
             f"{path}: cannot be read ({error.strerror or error}); check the file and its rights."
         ) from error
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        raise DataError(f"{path}: this is not a sound .npz file of plain arrays ({error}); {EXPECTED}.") from error
+        # NumPy's own words for a ValueError advise unpickling, which is what nobody should do here.
+        reason = "" if isinstance(error, ValueError) else f" ({error})"
+        raise DataError(f"{path}: this is not a sound .npz file of plain arrays{reason}; {EXPECTED}.") from error
 
 
 def _flat(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
