@@ -10,16 +10,20 @@ from tippingpoint.cli._common import print_json, split_names
 
 if TYPE_CHECKING:
     from tippingpoint.laws import AdditivePowerLaw
+    from tippingpoint.laws.surface import SurfaceLaw
     from tippingpoint.runs import Runs
 
 __all__ = ["choose_runs", "new_law", "register"]
 
-LAWS = ("auto", "additive")
-
 RunsArgument = Annotated[
     str, typer.Argument(metavar="RUNS", help="A CSV, JSONL or Parquet file, or a study directory.")
 ]
-LawOption = Annotated[str, typer.Option("--law", help="additive, or auto (the additive law for now).")]
+LawOption = Annotated[
+    str,
+    typer.Option(
+        "--law", help="auto, additive, multiplicative, multiplicative-floor, transfer, interaction, or your own."
+    ),
+]
 AxesOption = Annotated[str | None, typer.Option("--axes", help="Columns of sizes, joined by commas.")]
 TargetOption = Annotated[str, typer.Option("--target", help="Column to explain.")]
 DefineOption = Annotated[
@@ -88,14 +92,13 @@ def choose_runs(
     return chosen, names or default_axes(chosen)
 
 
-def new_law(name: str, axes: list[str], objective: str, bootstrap: int, seed: int) -> AdditivePowerLaw:
+def new_law(name: str, axes: list[str], objective: str, bootstrap: int, seed: int) -> AdditivePowerLaw | SurfaceLaw:
     """Return an unfitted law by its name; an unknown one is an error that lists them."""
-    from tippingpoint.errors import InputError, did_you_mean
-    from tippingpoint.laws import AdditivePowerLaw
+    from tippingpoint.laws.registry import law_named
 
-    if name not in LAWS:
-        raise InputError(f"--law: there is no law '{name}'; there are {', '.join(LAWS)}.{did_you_mean(name, LAWS)}")
-    return AdditivePowerLaw(axes, objective=objective, bootstrap=bootstrap, random_state=seed)
+    law = law_named("additive" if name == "auto" else name)
+    made: AdditivePowerLaw | SurfaceLaw = law(axes, objective=objective, bootstrap=bootstrap, random_state=seed)
+    return made
 
 
 def _definitions(texts: list[str] | None) -> dict[str, str]:

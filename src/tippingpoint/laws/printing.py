@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tippingpoint.laws.additive import AdditivePowerLaw
 
-__all__ = ["as_dict", "as_html", "as_latex", "as_text"]
+__all__ = ["aligned", "as_dict", "as_html", "as_latex", "as_text"]
 
 
 def as_dict(law: AdditivePowerLaw, level: float) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def as_text(law: AdditivePowerLaw, level: float) -> str:
         f"Additive power law of {law.target_} over {', '.join(law.axes)}",
         f"status: {law.status_}   ({law.n_runs_} run{plural}, {law.objective} objective {law.objective_:.6g})",
         "",
-        *_table(_rows(law, level)),
+        *aligned(_rows(law, level)),
         "",
     ]
     for axis, term in sorted(law.identifiability_.items(), key=lambda item: -item[1].swing):
@@ -78,7 +78,8 @@ def _rows(law: AdditivePowerLaw, level: float) -> list[list[str]]:
     return [row[: len(header)] for row in rows]
 
 
-def _table(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Return a table's lines: the first column to the left, the others to the right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     aligned = []
     for row in rows:

@@ -1,0 +1,178 @@
+"""Rivals of the additive law: from runs and a formula to an estimate, its draws, and what it says of each axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tippingpoint.errors import FitError
+from tippingpoint.fitting.blocks import block_weights, blocks_of
+from tippingpoint.fitting.objectives import objective_named
+from tippingpoint.fitting.search import MOST_AXES
+from tippingpoint.fitting.surface import SurfaceSolution, fit_surface, refit_surface
+from tippingpoint.laws.formula import Formula
+from tippingpoint.runs import Runs
+
+__all__ = ["AxisFinding", "SurfaceEstimate", "estimate_surface", "independent_runs", "surface_draws"]
+
+Array = NDArray[np.float64]
+
+_NOT_NEEDED = 4.605  # 90% point of chi-squared with two degrees of freedom, as for the additive law's terms
+
+
+@dataclass(frozen=True)
+class AxisFinding:
+    """What a law says of one axis.
+
+    Attributes
+    ----------
+    identified : bool
+        Whether the law needs the axis and the data determine its parameters.
+    swing : float
+        How far the target moves from the smallest to the largest size of the data, the other axes at their middle.
+    needed : bool
+        Whether the fit is visibly worse with the axis left out.
+    reason : str
+        Why it is not identified; empty if it is.
+    """
+
+    identified: bool
+    swing: float
+    needed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class SurfaceEstimate:
+    """A formula fitted to one group of runs, with the data.
+
+    Attributes
+    ----------
+    solution : SurfaceSolution
+    target : str
+    sizes : ndarray, shape (n, k)
+    y : ndarray, shape (n,)
+    runs : Runs
+    objective : str
+    huber_delta : float
+    """
+
+    solution: SurfaceSolution
+    target: str
+    sizes: Array
+    y: Array
+    runs: Runs
+    objective: str
+    huber_delta: float
+
+    @cached_property
+    def findings(self) -> tuple[AxisFinding, ...]:
+        """One for each axis; the law is fitted again without it."""
+        return tuple(self._finding(place) for place in range(self.sizes.shape[1]))
+
+    def _finding(self, place: int) -> AxisFinding:
+        solution = self.solution
+        ends = np.exp(np.tile(solution.log_reference, (2, 1)))
+        ends[:, place] = self.sizes[:, place].min(), self.sizes[:, place].max()
+        low, high = solution.predict(ends)
+        without = self.sizes.copy()
+        without[:, place] = ends[0, place]
+        other = fit_surface(solution.formula, without, self.y, objective=self.objective, huber_delta=self.huber_delta)
+        residuals = np.abs(np.log(np.maximum(solution.predict(self.sizes), 1e-300)) - np.log(np.abs(self.y) + 1e-300))
+        linear = float((residuals > self.huber_delta).mean()) if self.objective == "huber-log" else 0.0
+        exact = 1e-24 * len(self.y)
+        ratio = np.log(max((other.objective + exact) / (solution.objective + exact), 1.0))
+        needed = bool(independent_runs(self.runs) * (1 + linear) * ratio > _NOT_NEEDED)
+        return AxisFinding(*self._verdict(place, needed, float(low - high)))
+
+    def _verdict(self, place: int, needed: bool, fall: float) -> tuple[bool, float, bool, str]:
+        axis = self.solution.formula.axes[place]
+        bounds = [reason for reason in self.solution.reasons if reason.startswith(axis)]
+        if bounds:
+            reason = bounds[0].rstrip(".")
+        elif not needed:
+            reason = "leaving it out makes the fit no worse than chance would"
+        elif self.solution.status in {"unidentified", "too few runs"}:
+            reason = "several parameters of the law are not determined"
+        else:
+            reason = ""
+        return not reason, abs(fall), needed, reason
+
+
+def estimate_surface(
+    runs: Runs, formula: Formula, target: str, *, objective: str, huber_delta: float
+) -> SurfaceEstimate:
+    """Fit a formula to a group of runs.
+
+    Parameters
+    ----------
+    runs : Runs
+        One group.
+    formula : Formula
+        The law; its axes are columns.
+    target : str
+        Column to explain.
+    objective, huber_delta
+        See :mod:`tippingpoint.fitting.objectives`.
+
+    Returns
+    -------
+    SurfaceEstimate
+
+    Raises
+    ------
+    RunsError
+        Cells are missing or out of range, with their rows.
+    FitError
+        A setting is wrong.
+    """
+    if len(formula.axes) > MOST_AXES:
+        raise FitError(f"A law has 1 to {MOST_AXES} axes, not {len(formula.axes)}.")
+    chosen = objective_named(objective, huber_delta)
+    runs.require(formula.axes, target, positive_target=chosen.on_logs)
+    sizes = np.column_stack([runs.numbers(axis) for axis in formula.axes])
+    y = runs.numbers(target)
+    solution = fit_surface(formula, sizes, y, objective=objective, huber_delta=huber_delta)
+    return SurfaceEstimate(solution, target, sizes, y, runs, objective, huber_delta)
+
+
+def surface_draws(
+    fit: SurfaceEstimate, resamples: int, random_state: int | None = None
+) -> tuple[Array, tuple[str, ...]]:
+    """Refit a law to resampled seed blocks.
+
+    Parameters
+    ----------
+    fit : SurfaceEstimate
+        The fit to all runs.
+    resamples : int
+        R.
+    random_state : int or None
+        Seed; the same seed gives every law the same resamples.
+
+    Returns
+    -------
+    theta : ndarray, shape (R, m + q)
+        Without units.
+    warnings : tuple of str
+        What limits them.
+    """
+    weights = block_weights(fit.runs.frame, resamples, random_state)
+    distinct, back = np.unique(weights, axis=0, return_inverse=True)  # few blocks give the same resample often
+    done = refit_surface(fit.solution, fit.sizes, fit.y, distinct, objective=fit.objective, huber_delta=fit.huber_delta)
+    warnings = list(blocks_of(fit.runs.frame).warnings)
+    unsettled = int((~done.converged[back.ravel()]).sum())
+    if unsettled:
+        warnings.append(f"{unsettled} of {resamples} resampled fits did not come to rest; they are kept as they are.")
+    return done.theta[back.ravel()], tuple(warnings)
+
+
+def independent_runs(runs: Runs) -> int:
+    """Return how many runs count as independent: checkpoints where they are told, else rows."""
+    if "pretrain_id" in runs.frame.columns:
+        known = runs.frame["pretrain_id"]
+        return max(int(known.nunique() + known.isna().sum()), 1)
+    return len(runs)

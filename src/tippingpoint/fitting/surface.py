@@ -1,0 +1,308 @@
+r"""Fit any law that is linear in its weights to arrays, without a start.
+
+Shapes are laid out evenly over their usual ranges (an additive recurrence, no random numbers), the weights of each are
+solved exactly (variable projection), and the best go down by Newton's method (:mod:`tippingpoint.fitting.descent`); the
+lowest is the fit. A law that contains the additive one starts from its fit as well, so that it is never worse.
+
+Notation: n runs, k axes, m weights, q shape parameters, R sets of multiplicities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tippingpoint.errors import FitError
+from tippingpoint.fitting.additive import check_arrays, fit_additive
+from tippingpoint.fitting.descent import Descended, Problem, descend, values
+from tippingpoint.fitting.nnls import solve_nonnegative
+from tippingpoint.fitting.objectives import Objective, objective_named
+from tippingpoint.fitting.status import STATUSES
+from tippingpoint.laws.formula import Formula
+
+__all__ = ["Refitted", "SurfaceSolution", "fit_surface", "refit_surface"]
+
+Array = NDArray[np.float64]
+
+_LAYOUT = 384  # shapes laid out at search=1
+_MOST_RUNS = 600  # of more runs, evenly chosen ones judge the layout; all of them fit
+_ROUNDS = ((12, 6), (25, 2), (200, 1))  # (Newton steps, how many go on)
+_STARTS = 16
+_FIRST_DELTA = 0.05
+_SINGULAR = 1e-8
+
+
+@dataclass(frozen=True)
+class SurfaceSolution:
+    """A fitted law.
+
+    Attributes
+    ----------
+    formula : Formula
+    theta : ndarray, shape (m + q,)
+        Weights and shape without units.
+    log_reference : ndarray, shape (k,)
+        Log of the geometric mean of each axis.
+    y_unit : float
+        What y was divided by.
+    objective : float
+        The sum that was minimised, in the units of y.
+    status : str
+        As of :class:`~tippingpoint.fitting.additive.AdditiveSolution`.
+    reasons : tuple of str
+        One sentence for each thing that is not as it should be.
+    """
+
+    formula: Formula
+    theta: Array
+    log_reference: Array
+    y_unit: float
+    objective: float
+    status: str
+    reasons: tuple[str, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights and shape parameters together."""
+        return len(self.theta)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Every parameter in raw units, by name."""
+        return {name: float(column[0]) for name, column in self.raw(self.theta[None]).items()}
+
+    def raw(self, theta: Array) -> dict[str, Array]:
+        """Return parameters in raw units, (R,) each, of theta (R, m + q)."""
+        m = len(self.formula.weights)
+        return self.formula.raw(theta[:, :m] * self.y_unit, theta[:, m:], self.log_reference)
+
+    @np.errstate(over="ignore")
+    def predict(self, sizes: ArrayLike, theta: Array | None = None) -> Array:
+        """Return f at sizes (points, k), shape (points,); with theta (R, m + q), shape (R, points)."""
+        m = len(self.formula.weights)
+        rows = self.theta[None] if theta is None else theta
+        logs = np.log(np.asarray(sizes, dtype=float)) - self.log_reference
+        features = self.formula.features(logs, rows[:, m:])
+        found: Array = np.einsum("rm,rmn->rn", rows[:, :m], features) * self.y_unit
+        return found[0] if theta is None else found
+
+
+class Refitted(NamedTuple):
+    """What :func:`refit_surface` returns: theta (R, m + q), converged (R,)."""
+
+    theta: Array
+    converged: NDArray[np.bool_]
+
+
+class _Scaled(NamedTuple):
+    logs: Array
+    y: Array
+    weights: Array
+    log_reference: Array
+    y_unit: float
+
+
+@np.errstate(all="ignore")
+def fit_surface(
+    formula: Formula,
+    sizes: ArrayLike,
+    y: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    objective: str = "huber-log",
+    huber_delta: float = 1e-3,
+    search: int = 1,
+) -> SurfaceSolution:
+    """Fit a formula by a deterministic search.
+
+    Parameters
+    ----------
+    formula : Formula
+        The law.
+    sizes : array_like, shape (n, k)
+    y : array_like, shape (n,)
+    weights : array_like, shape (n,), optional
+        Multiplicities of the runs; those of 0 do not count at all.
+    objective, huber_delta
+        See :mod:`tippingpoint.fitting.objectives`.
+    search : int, default 1
+        More effort: the layout is this many times as long, and contains the shorter one.
+
+    Returns
+    -------
+    SurfaceSolution
+
+    Raises
+    ------
+    FitError
+        As :func:`~tippingpoint.fitting.additive.fit_additive`.
+    """
+    chosen = objective_named(objective, huber_delta)
+    size, target, weight = check_arrays(sizes, y, weights, chosen, formula.max_exponent)
+    if size.shape[1] != len(formula.axes):
+        raise FitError(f"The law has {len(formula.axes)} axes and the sizes have {size.shape[1]}.")
+    data = _scale(size, target, weight)
+    starts = _starts(formula, data, chosen, search)
+    nested = _nested(formula, size, target, weight, chosen, data)
+    problem = Problem(formula, data.logs, data.y[None], data.weights[None], chosen)
+    best = _race(np.concatenate([nested, starts]), problem, search)
+    unit = 1.0 if chosen.on_logs else data.y_unit**2
+    status, reasons = _status(formula, best, data)
+    value = float(best.value[0]) * unit
+    return SurfaceSolution(formula, best.theta[0], data.log_reference, data.y_unit, value, status, reasons)
+
+
+@np.errstate(all="ignore")
+def refit_surface(
+    solution: SurfaceSolution,
+    sizes: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike,
+    *,
+    objective: str = "huber-log",
+    huber_delta: float = 1e-3,
+) -> Refitted:
+    """Fit the same runs under many sets of multiplicities, from a fit of all of them.
+
+    Parameters
+    ----------
+    solution : SurfaceSolution
+        Where to start.
+    sizes, y
+        As for :func:`fit_surface`.
+    weights : array_like, shape (R, n)
+        One row of multiplicities for each refit.
+    objective, huber_delta
+        As for the fit.
+
+    Returns
+    -------
+    Refitted
+    """
+    chosen = objective_named(objective, huber_delta)
+    size, target, _ = check_arrays(sizes, y, None, chosen, solution.formula.max_exponent)
+    rows = np.atleast_2d(np.asarray(weights, dtype=float))
+    logs = np.log(size) - solution.log_reference
+    problem = Problem(solution.formula, logs, (target / solution.y_unit)[None], rows, chosen)
+    done = descend(np.tile(solution.theta, (len(rows), 1)), problem)
+    return Refitted(done.theta, done.converged)
+
+
+def _scale(sizes: Array, y: Array, weights: Array) -> _Scaled:
+    """Take the units away; runs of weight 0 are left out."""
+    counted = weights > 0
+    logs = np.log(sizes[counted])
+    reference = logs.mean(axis=0)
+    unit = float(np.abs(y[counted]).mean()) or 1.0
+    return _Scaled(logs - reference, y[counted] / unit, weights[counted], reference, unit)
+
+
+def _layout(formula: Formula, count: int) -> Array:
+    """Return shapes (count, q) laid out evenly over their usual ranges: Roberts's additive recurrence."""
+    q = len(formula.shapes)
+    ratio = 2.0
+    for _ in range(60):  # the root of x^(q+1) = x + 1
+        ratio = (1.0 + ratio) ** (1.0 / (q + 1))
+    steps = ratio ** -np.arange(1.0, q + 1)
+    unit = (0.5 + np.arange(1, count + 1)[:, None] * steps) % 1.0
+    low, high = (np.array([shape.usual[end] for shape in formula.shapes]) for end in (0, 1))
+    positive = low > 0
+    logs = np.exp(np.log(np.where(positive, low, 1)) * (1 - unit) + np.log(np.where(positive, high, 1)) * unit)
+    return np.where(positive, logs, low + (high - low) * unit)
+
+
+def _starts(formula: Formula, data: _Scaled, objective: Objective, search: int) -> Array:
+    """Return the best of the layout with their exact weights, shape (starts, m + q)."""
+    shapes = _layout(formula, _LAYOUT * search)
+    order = np.lexsort((data.y, *data.logs.T))
+    some = order[:: max(1, len(order) // _MOST_RUNS)]
+    logs, y, weights = data.logs[some], data.y[some], data.weights[some]
+    if objective.on_logs:
+        weights = weights / np.maximum(y, 1e-100) ** 2
+    thetas, losses = [], []
+    for part in np.array_split(shapes, max(1, len(shapes) * len(some) // 100_000)):
+        features = formula.features(logs, part)
+        weighted = features * weights
+        linear, gain = solve_nonnegative(weighted @ features.transpose(0, 2, 1), weighted @ y)
+        thetas.append(np.concatenate([linear, part], axis=1))
+        losses.append(weights @ (y * y) - gain)
+    theta, loss = np.concatenate(thetas), np.nan_to_num(np.concatenate(losses), nan=np.inf)
+    theta[~theta[:, : len(formula.weights)].any(axis=1), 0] = 1e-9  # a logarithm needs something to stand on
+    best: Array = theta[np.argsort(loss, kind="stable")[: _STARTS * search]]
+    return best
+
+
+def _nested(formula: Formula, sizes: Array, y: Array, weights: Array, objective: Objective, data: _Scaled) -> Array:
+    """Return starts at the additive law's fit, where the formula contains it."""
+    k, none = sizes.shape[1], np.empty((0, len(formula.low)))
+    if formula.from_additive(np.ones(1 + k), np.ones(k)) is None:
+        return none
+    inner = fit_additive(
+        sizes,
+        y,
+        weights=weights,
+        objective=objective.name,
+        huber_delta=objective.delta if np.isfinite(objective.delta) else 1e-3,
+        max_exponent=formula.max_exponent,
+    )
+    terms = inner.coefficients * np.exp(-inner.exponents * data.log_reference)
+    found = formula.from_additive(np.concatenate([[inner.floor], terms]) / data.y_unit, inner.exponents)
+    return none if found is None else found
+
+
+def _race(starts: Array, problem: Problem, search: int) -> Descended:
+    """Return the lowest of all starts as one row; stragglers are let go after each round."""
+    for iterations, kept in _ROUNDS:
+        done = descend(starts, problem, first_delta=_FIRST_DELTA, iterations=iterations)
+        own = np.full(len(done.theta), problem.objective.delta)
+        value = values(done.theta, problem, own)
+        best = np.argsort(value, kind="stable")
+        if done.converged.all():
+            break
+        starts = done.theta[best[: kept * search]]
+    at = best[:1]
+    return Descended(done.theta[at], value[at], done.converged[at])
+
+
+def _status(formula: Formula, best: Descended, data: _Scaled) -> tuple[str, tuple[str, ...]]:
+    """Return the status of a fit and one sentence for each thing that is not as it should be."""
+    theta, m = best.theta[0], len(formula.weights)
+    found = []
+    points = len(np.unique(data.logs, axis=0))
+    if points < len(theta):
+        sentence = f"{points} distinct combinations of sizes cannot determine {len(theta)} parameters."
+        found.append(("too few runs", sentence))
+    for axis, column in zip(formula.axes, data.logs.T, strict=True):
+        if np.ptp(column) == 0:
+            found.append(("unidentified", f"{axis} has a single size: the law cannot say what it does."))
+    for name, value in zip(formula.weights, theta, strict=False):
+        if value <= 0 and name == "floor":
+            found.append(("bound hit", "The floor is at its lower bound 0: no irreducible part shows in these runs."))
+        elif value <= 0:
+            found.append(("unidentified", f"{name} is 0: that part of the law does not show in these runs."))
+    for shape, value in zip(formula.shapes, theta[m:], strict=True):
+        if value >= shape.high * (1 - 1e-9) or value <= shape.low:
+            found.append(("bound hit", f"{shape.name} is at its bound {value:g}."))
+    if not found and _is_singular(formula, theta, data):
+        sentence = "Several parameters trade off without changing a fitted value: the sizes do not tell them apart."
+        found.append(("unidentified", sentence))
+    if not best.converged[0]:
+        found.append(("unidentified", "The search did not come to rest; the data hardly constrain the parameters."))
+    status = min((state for state, _ in found), key=STATUSES.index, default="converged")
+    return status, tuple(reason for _, reason in found)
+
+
+def _is_singular(formula: Formula, theta: Array, data: _Scaled) -> bool:
+    """Whether two directions of the parameters change the fitted values alike."""
+    m = len(formula.weights)
+    weights, shape = theta[None, :m], theta[None, m:]
+    parts = [formula.features(data.logs, shape)[0], formula.slopes(data.logs, weights, shape)[0]]
+    design = np.concatenate(parts) * np.sqrt(data.weights)
+    length = np.linalg.norm(design, axis=1)
+    if (length == 0).any() or design.shape[1] < len(design):
+        return True
+    spectrum = np.linalg.svd(design / length[:, None], compute_uv=False)
+    return bool(spectrum[-1] < _SINGULAR * spectrum[0])
