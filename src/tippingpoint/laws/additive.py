@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tippingpoint.errors import FitError, NotFittedError, RunsError, did_you_mean
+from tippingpoint.errors import FitError, NotFittedError
 from tippingpoint.laws import printing
-from tippingpoint.laws.prediction import Prediction
+from tippingpoint.laws.asking import answer, read_points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -283,42 +283,23 @@ class AdditivePowerLaw:
         RunsError
             An axis is missing, unknown or not above 0.
         """
-        from tippingpoint.fitting.intervals import DEFAULT_RESAMPLES, percentiles
+        from tippingpoint.fitting.intervals import percentiles
 
-        points, scalar = self._points(sizes)
+        asked = read_points(self.axes, sizes)
         fit = self._fitted
-        expected = fit.solution.predict(points)
         band: Array | None = None
         if interval is not None:
-            draws = self._draw(DEFAULT_RESAMPLES)
-            band = percentiles(self._curves(draws, points), interval)
-        if scalar:
-            return self._prediction(points[0], expected[0], None if band is None else band[:, 0], interval)
-        if band is None:
-            return expected
-        import pandas as pd
-
-        return pd.DataFrame({"prediction": expected, "low": band[0], "high": band[1]})
-
-    def _prediction(self, point: Array, expected: float, band: Array | None, level: float | None) -> Prediction:
-        fit = self._fitted
-        low, high = fit.sizes.min(axis=0), fit.sizes.max(axis=0)
-        factor = np.maximum(np.maximum(point / high, low / point), 1.0)
-        outside = dict(zip(self.axes, factor.tolist(), strict=True))
-        far = [
-            f"{axis} = {size:g} lies outside the data by a factor of {times:.3g}; the law is extrapolated."
-            for axis, size, times in zip(self.axes, point, factor, strict=True)
-            if times > 1
-        ]
-        return Prediction(
-            float(expected),
-            at=dict(zip(self.axes, point.tolist(), strict=True)),
-            interval=None if band is None else (float(band[0]), float(band[1])),
-            level=level,
-            outside=outside,
-            warnings=(*far, *self.warnings_),
-            law=self.name,
+            band = percentiles(self.curves(asked[0]), interval)
+        expected = fit.solution.predict(asked[0])
+        return answer(
+            self.axes, asked, expected, band, level=interval, seen=fit.sizes, warnings=self.warnings_, law=self.name
         )
+
+    def curves(self, points: Array) -> Array:
+        """Return the law of every draw at points (p, k), shape (draws, p); draws are made on first use."""
+        from tippingpoint.fitting.intervals import DEFAULT_RESAMPLES
+
+        return self._curves(self._draw(DEFAULT_RESAMPLES), points)
 
     def _curves(self, draws: pd.DataFrame, points: Array) -> Array:
         """Return the law of every draw at every point, shape (draws, points)."""
@@ -330,34 +311,6 @@ class AdditivePowerLaw:
                 term = np.exp(np.log(coefficient) - exponent * np.log(points[:, place]))
             result += term
         return result
-
-    def _points(self, sizes: Mapping[str, Any] | pd.DataFrame) -> tuple[Array, bool]:
-        """Return the sizes as an array (points, k), and whether they were single numbers."""
-        given = [str(name) for name in sizes]
-        missing = [axis for axis in self.axes if axis not in given]
-        faults = [f"The size of axis '{axis}' is not given." for axis in missing]
-        if isinstance(sizes, Mapping):
-            known = set(self.axes)
-            faults += [
-                f"'{name}' is no axis of this law ({', '.join(self.axes)}).{did_you_mean(name, self.axes)}"
-                for name in given
-                if name not in known
-            ]
-        if faults:
-            raise RunsError(faults)
-        try:
-            columns = np.broadcast_arrays(*(np.asarray(sizes[axis], dtype=float) for axis in self.axes))
-        except (TypeError, ValueError) as error:
-            raise RunsError(f"Sizes must be numbers, or arrays of one length ({error}).") from error
-        points = np.stack([np.ravel(column) for column in columns], axis=-1)
-        bad = [
-            axis
-            for axis, column in zip(self.axes, points.T, strict=True)
-            if not ((column > 0) & np.isfinite(column)).all()
-        ]
-        if bad:
-            raise RunsError(f"The size of axis '{axis}' must be finite and above 0." for axis in bad)
-        return points, columns[0].ndim == 0
 
     def intervals(self, level: float = 0.9) -> dict[str, tuple[float, float]]:
         """Return percentile intervals of ``floor``, ``<axis>.coefficient`` and ``<axis>.exponent``.
