@@ -79,7 +79,7 @@ class _Settings(BaseModel):
 class ImageSettings(_Settings):
     """How images enter the model."""
 
-    size: int = Field(28, ge=4, le=1024, description="Side of the square image, in pixels.")
+    size: int = Field(28, ge=4, le=1024, description="Side of the square image, in pixels. Assumed.")
     channels: Literal[1, 3] = Field(1, description="1 grey, 3 colour.")
 
 
@@ -92,7 +92,7 @@ class ModelSettings(_Settings):
 
 
 class Length(_Settings):
-    """How long to train: in epochs or in steps. The schedule is a confound, so it is always stated."""
+    """How long to train: in epochs or in steps. The schedule is a confound, so it is always stated. Assumed."""
 
     epochs: float | None = Field(None, gt=0, description="Passes over the subset.")
     steps: int | None = Field(None, ge=1, description="Steps, whatever the subset's size.")
@@ -142,7 +142,7 @@ class Distilled(_Recipe):
     """Pretraining guided by a smaller, already pretrained model: w CE + (1 - w) tau^2 KL + w_att A (Eq. 3)."""
 
     pairs: list[Pair] = Field(min_length=1, description="Which teacher guides which student.")
-    label_weight: float = Field(0.5, ge=0, le=1, description="The paper's alpha: weight of the labels.")
+    label_weight: float = Field(0.5, ge=0, le=1, description="The paper's alpha: weight of the labels. Assumed.")
     temperature: Positive = Field(2.0, description="tau of the softened probabilities. Assumed.")
     attention_weight: NotNegative = Field(1.0, description="Weight of the attention-map term. Assumed.")
     attention_temperature: Positive = Field(1.0, description="Temperature of the attention maps. Assumed.")
@@ -151,7 +151,7 @@ class Distilled(_Recipe):
 class DistilledLight(Distilled):
     """The same guidance with most of the weight on the labels: how much hinges on Eq. 3's alpha, which is not given."""
 
-    label_weight: float = Field(0.9, ge=0, le=1, description="The paper's alpha: weight of the labels.")
+    label_weight: float = Field(0.9, ge=0, le=1, description="The paper's alpha: weight of the labels. Assumed.")
 
 
 class Smoothed(_Recipe):
@@ -219,14 +219,16 @@ class StudyConfig(_Settings):
     upstream: str = Field(min_length=1, description="Set of images to pretrain on.")
     downstream: list[str] = Field(default_factory=list, description="Sets of images to fine-tune on.")
     data_dir: str | None = Field(
-        None, description="Where prepared sets of images lie; default the package's own place."
+        None, description="Where the relative path of a set of your own starts; default the working directory."
     )
     image: ImageSettings = Field(default_factory=ImageSettings, description="How images enter the model.")
     model: ModelSettings = Field(default_factory=ModelSettings, description="The shape all models share.")
     validation_fraction: float = Field(
         0.1, gt=0, lt=1, description="Share of the training images held out for choices."
     )
-    score_on: Literal["test", "validation"] = Field("test", description="validation for trials.")
+    score_on: Literal["test", "validation"] = Field(
+        "test", description="`validation` for trials: then no test image is used."
+    )
     n_pretrain: list[ImageCount] = Field(min_length=1, description="Sizes of the upstream subsets.")
     n_finetune: list[ImageCount] = Field(default_factory=list, description="Sizes of the downstream subsets.")
     recipes: Recipes = Field(description="What is trained.")
