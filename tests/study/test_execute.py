@@ -252,22 +252,43 @@ def test_ctrl_c_keeps_what_is_finished(
     assert study_status(root)["cells"]["done"] >= 3
 
 
+def kill_all(process: subprocess.Popen[bytes], root: Path) -> list[Path]:
+    """Kill a runner and all its workers in the middle of a training; return the unfinished cells they leave."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        process.send_signal(signal.SIGSTOP)  # so that it neither replaces its workers nor gives them a new cell
+        for number in workers_of(root):
+            os.kill(number, signal.SIGSTOP)
+        left = [path for path in (root / "cells").glob(".tmp-*") if not (path / "cell.json").exists()]
+        if left:
+            break
+        for number in (*workers_of(root), process.pid):
+            os.kill(number, signal.SIGCONT)
+        time.sleep(0.02)
+    for number in (*workers_of(root), process.pid):
+        os.kill(number, signal.SIGKILL)
+    process.wait()
+    return [path for path in left if path.exists()]
+
+
 @pytest.mark.slow
 def test_a_real_study_killed_and_resumed_gives_the_same_table(tmp_path: Path) -> None:
     """The issue's promise: tables identical in all columns but ``wall_s``."""
     small = ["seeds=1", "n_pretrain=[60, 120]", "n_finetune=[40]"]
+    words = [word for setting in small for word in ("--set", setting)]
     run_study(load_study("smoke", small), tmp_path / "whole", workers=2)
-    root = tmp_path / "killed"
-    command = [sys.executable, "-c", "from tippingpoint.study import *; import sys;"]
-    command[-1] += "run_study(load_study('smoke', sys.argv[2:]), sys.argv[1], workers=2)"
-    process = subprocess.Popen([*command, str(root), *small], start_new_session=True)
+    whole, root = table(tmp_path / "whole"), tmp_path / "killed"
+    command = [sys.executable, "-m", "tippingpoint", "run", "smoke", "--no-report", "--workers", "2", *words]
+    process = subprocess.Popen([*command, "--dir", str(root)], start_new_session=True)
     wait_for_cells(root, 4, limit=120)
-    process.kill()
-    process.wait()
-    assert study_status(root)["cells"]["done"] < 12
+    assert kill_all(process, root), "a training was under way"
+    assert study_status(root)["state"] == "stopped"
+    assert 4 <= study_status(root)["cells"]["done"] < 12
     outcome = run_study(load_study("smoke", small), root, workers=1)
     assert outcome.state == "done"
-    assert outcome.reused >= 4
-    assert len(table(root)) == 12
-    pd.testing.assert_frame_equal(table(root), table(tmp_path / "whole"), check_exact=True)
+    assert 4 <= outcome.reused < 12
+    assert "Removed what an interrupted run had left" in outcome.notes[0]
+    assert len(whole) == whole["cross_entropy"].nunique() == 12, "every cell scores otherwise: a mix-up would show"
+    pd.testing.assert_frame_equal(table(root), whole, check_exact=True)
+    assert not list((root / "cells").glob(".*"))
     check_published(root)
