@@ -14,6 +14,8 @@ from tippingpoint._version import __version__
 if TYPE_CHECKING:
     from tippingpoint.boundary import Boundary, Crossing, PowerDifference, find_boundary
     from tippingpoint.errors import InputError, TippingPointError
+    from tippingpoint.fitting.curve_table import Extrapolation, extrapolate
+    from tippingpoint.fitting.extrapolation import CurveExtrapolator
     from tippingpoint.laws import AdditivePowerLaw
     from tippingpoint.report import write_report
     from tippingpoint.runs import Runs, load_example, read_runs
@@ -22,11 +24,14 @@ __all__ = [
     "AdditivePowerLaw",
     "Boundary",
     "Crossing",
+    "CurveExtrapolator",
+    "Extrapolation",
     "InputError",
     "PowerDifference",
     "Runs",
     "TippingPointError",
     "__version__",
+    "extrapolate",
     "find_boundary",
     "load_example",
     "read_runs",
@@ -37,10 +42,13 @@ _ROOMS = {
     "AdditivePowerLaw": "laws",
     "Boundary": "boundary",
     "Crossing": "boundary",
+    "CurveExtrapolator": "fitting.extrapolation",
+    "Extrapolation": "fitting.curve_table",
     "InputError": "errors",
     "PowerDifference": "boundary",
     "Runs": "runs",
     "TippingPointError": "errors",
+    "extrapolate": "fitting.curve_table",
     "find_boundary": "boundary",
     "load_example": "runs",
     "read_runs": "runs",

@@ -1,0 +1,376 @@
+"""Learning curves beyond their data: the accuracy and the intervals of ``extrapolate``, against the laws of the field.
+
+Command: ``OMP_NUM_THREADS=1 python benchmarks/extrapolation.py`` (about four minutes on one core); it writes
+``results/extrapolation.json`` and ``results/extrapolation.md``. ``--calibrate`` prints the constants of
+``tippingpoint.fitting.conformal`` instead. Data: ``../shared/data/fitting/revisiting_nsl`` (Alabdulmohsin et al. 2022).
+
+RMSLE: per curve, root mean squared difference of logs over the points that were not trained on; then mean and median
+over curves. Amounts: all training rows and their tail (``Training`` = 0); the first 50% or 30% of the training rows by
+count (rounded down, at least 4) and all the rest. Predictions of image-classification error are capped at 1 for every law.
+
+**The score that counts** is leave-one-data-set-out (bird, c, cal, inet): each data set is predicted with the constants
+of :class:`Tempering` that are best on the other three, among the 216 of ``POOL``; best is the lowest mean, over data
+sets and the three amounts, of log(mean RMSLE). Intervals are calibrated on those three as well.
+
+**What was tried**, on these curves, before the shipped form: about 1,650 variants, counted with every setting of every
+constant. Kept: weights by recency, a log of the misfit in place of its ratio, averaging with the odds, a least number
+of effective points, leaving out exponents without room for a floor (which is what makes the choice carry over to data
+sets that were not looked at: without it the same protocol gives .0264/.0220). Dropped: a Gaussian process in log x as
+discrepancy (17 settings, three kernels; .0271 at best, and .08-.13 at 50%), its blends with the average (9), one joint
+average over both laws, other scales of y (-log(1-y), y/sqrt(1-y)), priors on the flattening rate, on the share of the
+floor, or proportional to a power of it, averages over several recencies, with weights from the misfit or without,
+anchoring at the last residual. The choice among criteria moves the leave-one-out mean between .0253 and .0273.
+The shipped constants were chosen with all curves in view, language models included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import OptimizeWarning, curve_fit
+
+from tippingpoint.fitting.conformal import _LEVELS, interval_scale, weighted_quantile
+from tippingpoint.fitting.curves import fit_curve
+from tippingpoint.fitting.tempered import Tempering, average, exponent_weights, solve_grid
+
+HERE = Path(__file__).parent
+DATA = HERE.parent.parent / "shared" / "data" / "fitting" / "revisiting_nsl"
+AMOUNTS = (1.0, 0.5, 0.3)
+SETS = ("bird", "c", "cal", "inet")
+PEERS = {"M1": "power", "M2": "floored", "M3": "saturating", "M4": "sigmoidal", "BNSL": "broken"}
+POOL = [
+    Tempering(*constants)
+    for constants in itertools.product(
+        (2.0, 3.0), (1.0, 5.0, 8.0), (0.05, 0.1, 0.2), (0.5, 0.6, 0.7, 0.8), (0.5, 0.7, 1.0)
+    )
+]
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Case(NamedTuple):
+    """One curve cut after some of its training points."""
+
+    domain: str
+    data_set: str
+    amount: float
+    x: Array
+    y: Array
+    beyond: Array
+    truth: Array
+
+    @property
+    def capped(self) -> bool:
+        """Whether scores are error rates, for which a prediction above 1 counts as 1."""
+        return self.domain == "IC"
+
+
+def load(rounding: Callable[[float], int] = math.floor) -> list[Case]:
+    frame = pd.concat([pd.read_csv(DATA / f"benchmark.{name}.csv") for name in ("vision", "lang")])
+    cases = []
+    for (domain, task, _), points in frame.groupby(["Domain", "Task", "Model"]):
+        rows = points.sort_values("Seen Examples", kind="stable")
+        x, y, train = (rows[name].to_numpy() for name in ("Seen Examples", "Loss", "Training"))
+        place = np.flatnonzero(train == 1)
+        for amount in AMOUNTS if domain == "IC" else (1.0,):
+            kept = place if amount == 1 else place[: max(4, rounding(amount * len(place) + 1e-9))]
+            held = np.setdiff1d(np.arange(len(x)), kept)
+            name = task.split("_")[0] if domain == "IC" else domain
+            cases.append(Case(domain, name, amount, x[kept], y[kept], x[held], y[held]))
+    return cases
+
+
+def rmsle(case: Case, logs: Array) -> float:
+    return float(np.sqrt(np.mean((cap(case, logs) - np.log(case.truth)) ** 2)))
+
+
+def cap(case: Case, logs: Array) -> Array:
+    return np.minimum(logs, 0.0) if case.capped else logs
+
+
+def grids(x: Array, y: Array, constants: Tempering) -> list[Any]:
+    laws = (False, True) if y.max() <= 1 else (False,)
+    return [solve_grid(x, y, constants.recency, constants.effective, odds) for odds in laws]
+
+
+def auto(cases: list[Case], pool: list[Tempering]) -> list[list[tuple[Array, float]]]:
+    """Return for each set of constants and case the log predictions and the misfit that intervals use."""
+    found = []
+    for (recency, effective), group in itertools.groupby(pool, key=lambda one: (one.recency, one.effective)):
+        solved = [grids(case.x, case.y, Tempering(recency, effective)) for case in cases]
+        for constants in group:
+            row = []
+            for case, laws in zip(cases, solved, strict=True):
+                logs, _ = average(laws, constants, case.beyond)
+                misfit = np.mean([exponent_weights(law, constants) @ np.log(law.misfit) for law in laws])
+                row.append((cap(case, logs), float(np.exp(misfit))))
+            found.append(row)
+    return found
+
+
+def choose(scores: Array, cases: list[Case], without: str | None) -> int:
+    """Return the best constants on the image curves of all data sets but one; scores are (variants, cases)."""
+    total = np.zeros(len(scores))
+    for name, amount in itertools.product(SETS, AMOUNTS):
+        if name != without:
+            chosen = [i for i, case in enumerate(cases) if case.data_set == name and case.amount == amount]
+            total += np.log(scores[:, chosen].mean(axis=1))
+    return int(np.argmin(total))
+
+
+def peers(cases: list[Case]) -> dict[str, tuple[list[float], float]]:
+    """Return the scores and seconds of laws fitted by our engine, and of M2 by curve_fit from its default start."""
+    found = {}
+    for name, law in PEERS.items():
+        start = time.perf_counter()
+        scores = []
+        for case in cases:
+            with np.errstate(all="ignore"):
+                logs = np.log(np.maximum(fit_curve(case.x, case.y, law).predict(case.beyond), 1e-300))
+            scores.append(rmsle(case, logs))
+        found[name] = (scores, time.perf_counter() - start)
+    start = time.perf_counter()
+    found["M2, curve_fit"] = ([_curve_fit(case) for case in cases], time.perf_counter() - start)
+    return found
+
+
+def _curve_fit(case: Case) -> float:
+    import warnings
+
+    unit = float(np.exp(np.mean(np.log(case.x))))
+
+    def law(x: Array, floor: float, c: float, a: float) -> Array:
+        return np.log(np.maximum(floor + c * x ** -np.clip(a, -20, 20), 1e-12))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)
+        try:
+            best, _ = curve_fit(law, case.x / unit, np.log(case.y), maxfev=5000)
+        except RuntimeError:
+            best = np.ones(3)  # its start: what a person gets who does not look
+    return rmsle(case, law(case.beyond / unit, *best))
+
+
+def clustered(values: Array, names: list[str]) -> float:
+    """Return the standard error of a mean of values whose errors are shared within a name."""
+    centred = values - values.mean()
+    sums = [centred[[name == one for one in names]].sum() for name in dict.fromkeys(names)]
+    return float(np.sqrt(np.sum(np.square(sums))) / len(values))
+
+
+def paired(ours: Array, theirs: Array, names: list[str]) -> dict[str, Any]:
+    """Return the mean difference and the 95% interval of a bootstrap over data sets, all 256 resamples of it."""
+    parts = [ours[[n == one for n in names]] - theirs[[n == one for n in names]] for one in SETS]
+    sums, sizes = np.array([part.sum() for part in parts]), np.array([len(part) for part in parts])
+    draws = [sums[list(pick)].sum() / sizes[list(pick)].sum() for pick in itertools.product(range(4), repeat=4)]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {"mean": float((ours - theirs).mean()), "interval": [float(low), float(high)]}
+
+
+def intervals(
+    cases: list[Case], found: list[tuple[Array, float]], quantiles: dict[str, float]
+) -> list[tuple[Array, Array]]:
+    ends = []
+    for case, (logs, misfit) in zip(cases, found, strict=True):
+        half = quantiles[case.data_set] * scale(case, misfit)
+        ends.append((np.exp(logs - half), np.minimum(np.exp(logs + half), 1.0)))
+    return ends
+
+
+def scale(case: Case, misfit: float) -> Array:
+    return interval_scale(misfit, len(np.unique(case.x)), case.beyond / case.x.max())
+
+
+def calibrated(cases: list[Case], found: list[tuple[Array, float]], level: float) -> float:
+    """Return Q: the weighted quantile of scaled residuals, each case with the same weight."""
+    residuals, weights = [], []
+    for case, (logs, misfit) in zip(cases, found, strict=True):
+        residuals.append(np.abs(np.log(case.truth) - logs) / scale(case, misfit))
+        weights.append(np.full(len(logs), 1 / len(logs)))
+    return weighted_quantile(np.concatenate(residuals), np.concatenate(weights), level)
+
+
+def bootstrap(cases: list[Case], constants: list[Tempering], draws: int = 100) -> list[tuple[Array, Array]]:
+    """Return nominal 90% intervals of a pairs bootstrap of the same predictor."""
+    random = np.random.default_rng(0)
+    ends = []
+    for case, setting in zip(cases, constants, strict=True):
+        logs = []
+        while len(logs) < draws:
+            pick = random.integers(0, len(case.x), len(case.x))
+            if len(np.unique(case.x[pick])) > 1:
+                x, y = case.x[pick], case.y[pick]
+                logs.append(cap(case, average(grids(x, y, setting), setting, case.beyond)[0]))
+        low, high = np.exp(np.quantile(logs, [0.05, 0.95], axis=0))
+        ends.append((low, high))
+    return ends
+
+
+def judge(cases: list[Case], ends: list[tuple[Array, Array]]) -> dict[str, Any]:
+    """Return coverage with its clustered standard error, median width and mean interval score of nominal 90%."""
+    covered, widths, scores = [], [], []
+    for case, (low, high) in zip(cases, ends, strict=True):
+        miss = np.maximum(low - case.truth, 0) + np.maximum(case.truth - high, 0)
+        covered.append(np.mean(miss <= 0))
+        widths.append(np.median(high - low))
+        scores.append(np.mean(high - low + 20 * miss))
+    names = [case.data_set for case in cases]
+    values = np.array(covered)
+    by_set = {one: float(values[[n == one for n in names]].mean()) for one in SETS}
+    return {
+        "coverage": float(values.mean()),
+        "clustered_se": clustered(values, names),
+        "by_data_set": by_set,
+        "median_width": float(np.median(widths)),
+        "interval_score": float(np.mean(scores)),
+    }
+
+
+def calibrate(cases: list[Case]) -> None:
+    """Print the constants of fitting/conformal.py, from all image curves and the shipped constants."""
+    images = [case for case in cases if case.domain == "IC"]
+    found = auto(images, [Tempering()])[0]
+    print("_QUANTILES =", tuple(round(calibrated(images, found, level), 3) for level in _LEVELS))
+
+
+def summary(cases: list[Case], scores: Array) -> dict[str, Any]:
+    """Return mean and median by amount for image curves, and the mean by domain for the others."""
+    told: dict[str, Any] = {}
+    for amount in AMOUNTS:
+        part = np.array([s for s, c in zip(scores, cases, strict=True) if c.domain == "IC" and c.amount == amount])
+        told[f"{amount:.0%}"] = {"mean": float(part.mean()), "median": float(np.median(part))}
+    for domain in ("BB", "LM", "NMT"):
+        told[domain] = float(np.mean([s for s, c in zip(scores, cases, strict=True) if c.domain == domain]))
+    return told
+
+
+def run(cases: list[Case]) -> dict[str, Any]:
+    names = [case.data_set for case in cases]
+    image = np.array([case.domain == "IC" for case in cases])
+    pool = auto(cases, POOL)
+    scores = np.array([[rmsle(case, logs) for case, (logs, _) in zip(cases, row, strict=True)] for row in pool])
+    best = {one: choose(scores, cases, one) for one in SETS}
+    overall = choose(scores, cases, None)
+    start = time.perf_counter()
+    shipped = np.array([rmsle(c, logs) for c, (logs, _) in zip(cases, auto(cases, [Tempering()])[0], strict=True)])
+    seconds = time.perf_counter() - start
+    ours = np.array([scores[best.get(name, overall), i] for i, name in enumerate(names)])
+    result: dict[str, Any] = {
+        "data": "revisiting_nsl: 72 image-classification curves, 20 others",
+        "chosen_without": {one: POOL[place]._asdict() for one, place in best.items()},
+        "shipped_constants": Tempering()._asdict(),
+        "rmsle": {"auto, leave one data set out": summary(cases, ours), "auto, shipped": summary(cases, shipped)},
+        "seconds": {"auto, shipped": seconds},
+        "paired_difference": {},
+    }
+    told = peers(cases)
+    for name, (theirs, took) in told.items():
+        result["rmsle"][name] = summary(cases, np.array(theirs))
+        result["seconds"][name] = took
+    for name in ("M4", "BNSL"):
+        result["paired_difference"][name] = {
+            f"{amount:.0%}": paired(
+                *(np.array(s)[image & np.array([c.amount == amount for c in cases])] for s in (ours, told[name][0])),
+                [c.data_set for c in cases if c.domain == "IC" and c.amount == amount],
+            )
+            for amount in AMOUNTS
+        }
+    result["intervals"] = run_intervals(cases, pool, best)
+    return result
+
+
+def run_intervals(cases: list[Case], pool: list[list[tuple[Array, float]]], best: dict[str, int]) -> dict[str, Any]:
+    """Return coverage at 90%, each data set with constants and calibration of the other three."""
+    image = [i for i, case in enumerate(cases) if case.domain == "IC"]
+    images = [cases[i] for i in image]
+    quantiles = {}
+    for one, place in best.items():
+        rest = [i for i in image if cases[i].data_set != one]
+        quantiles[one] = calibrated([cases[i] for i in rest], [pool[place][i] for i in rest], 0.9)
+    found = [pool[best[cases[i].data_set]][i] for i in image]
+    kinds = {
+        "conformal, leave one data set out": intervals(images, found, quantiles),
+        "pairs bootstrap": bootstrap(images, [POOL[best[case.data_set]] for case in images]),
+    }
+    result: dict[str, Any] = {"quantiles": quantiles}
+    for kind, ends in kinds.items():
+        result[kind] = {}
+        for amount in AMOUNTS:
+            chosen = [i for i, case in enumerate(images) if case.amount == amount]
+            result[kind][f"{amount:.0%}"] = judge([images[i] for i in chosen], [ends[i] for i in chosen])
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return the result as Markdown."""
+    lines = [
+        "# Learning curves beyond their data",
+        "",
+        "`OMP_NUM_THREADS=1 python benchmarks/extrapolation.py`; what is scored and what was tried stands at its head.",
+        "",
+        "RMSLE, mean/median; 72 image-classification curves by amount of training data, then 20 others (means).",
+        "",
+        "| law | 100% | 50% | 30% | big-bench | language models | translation | seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, told in result["rmsle"].items():
+        cells = [f"{told[a]['mean']:.4f}/{told[a]['median']:.4f}" for a in ("100%", "50%", "30%")]
+        cells += [f"{told[d]:.4f}" for d in ("BB", "LM", "NMT")]
+        seconds = result["seconds"].get(name)
+        lines.append(f"| {name} | {' | '.join(cells)} | {'' if seconds is None else f'{seconds:.1f}'} |")
+    lines += [
+        "",
+        "Difference of mean RMSLE (ours, leave one data set out, minus theirs), 95% bootstrap over data sets:",
+        "",
+    ]
+    for name, told in result["paired_difference"].items():
+        cells = [f"{a}: {d['mean']:+.4f} [{d['interval'][0]:+.4f}, {d['interval'][1]:+.4f}]" for a, d in told.items()]
+        lines.append(f"- {name}: {'; '.join(cells)}")
+    lines += ["", "Nominal 90% predictive intervals, image curves, leave one data set out:", ""]
+    lines += ["| interval | amount | coverage (clustered s.e.) | by data set | median width | interval score |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    for kind, told in result["intervals"].items():
+        for amount, d in told.items() if kind != "quantiles" else ():
+            sets = ", ".join(f"{one} {share:.2f}" for one, share in d["by_data_set"].items())
+            lines.append(
+                f"| {kind} | {amount} | {d['coverage']:.3f} ({d['clustered_se']:.3f}) | {sets} | "
+                f"{d['median_width']:.4f} | {d['interval_score']:.4f} |"
+            )
+    chosen = {one: tuple(told.values()) for one, told in result["chosen_without"].items()}
+    lines += ["", f"Constants (recency, effective, temper, median, spread) chosen without each data set: {chosen}; "]
+    lines += [f"shipped: {tuple(result['shipped_constants'].values())}."]
+    up = result["rounded_up"]
+    lines += [f"With 50% and 30% rounded up: {up['50%']['mean']:.4f}, {up['30%']['mean']:.4f} (shipped)."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--calibrate", action="store_true", help="print the shipped quantiles instead")
+    if parser.parse_args().calibrate:
+        calibrate(load())
+        return
+    start = time.perf_counter()
+    result = run(load())
+    up = load(math.ceil)
+    shipped = auto(up, [Tempering()])[0]
+    result["rounded_up"] = summary(up, np.array([rmsle(c, logs) for c, (logs, _) in zip(up, shipped, strict=True)]))
+    result["seconds"]["all"] = time.perf_counter() - start
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    (results / "extrapolation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    text = table(result)
+    (results / "extrapolation.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""``tippingpoint extrapolate``: learning curves beyond their data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tippingpoint.cli._common import print_json, split_names
+
+if TYPE_CHECKING:
+    from tippingpoint.fitting.curve_table import ExtrapolatedCurve, Extrapolation
+
+__all__ = ["register"]
+
+_SHOWN = 12  # predictions of one curve that are printed
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+
+    @app.command("extrapolate")
+    def extrapolate(
+        file: Annotated[
+            str, typer.Argument(metavar="FILE", help="A CSV, JSONL or Parquet file, or a study directory.")
+        ],
+        x: Annotated[str, typer.Option("--x", help="Column of sizes.")],
+        y: Annotated[str, typer.Option("--y", help="Column of scores; lower is better.")],
+        group: Annotated[str | None, typer.Option("--group", help="Columns that tell curves apart, by commas.")] = None,
+        train: Annotated[str | None, typer.Option("--train", help="Column: 1 to fit on, 0 to predict.")] = None,
+        law: Annotated[
+            str, typer.Option("--law", help="auto, or m1 to m4, bnsl, broken2 (see the reference).")
+        ] = "auto",
+        interval: Annotated[
+            float | None, typer.Option("--interval", help="Level of predictive intervals (auto: 0.9; 0 for none).")
+        ] = None,
+        at: Annotated[str | None, typer.Option("--at", help="More sizes to predict at, by commas.")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    ) -> None:
+        """Fit learning curves, predict beyond them, and score where scores are held out.
+
+        [bold]tippingpoint extrapolate curves.csv --x images --y error --group model --train is_train[/bold]
+        """
+        from tippingpoint.fitting.curve_table import extrapolate as run
+
+        level = (0.9 if law == "auto" else None) if interval is None else (interval or None)
+        sizes = _sizes(at)
+        names = split_names(group) or []
+        found = run(file, x=x, y=y, group=names, train=train, law=law, interval=level, at=sizes)
+        if as_json:
+            print_json(found.to_dict())
+        else:
+            _show(found)
+
+
+def _sizes(text: str | None) -> list[float] | None:
+    """Read ``1e5,2e5``; every part that is no number is named."""
+    from tippingpoint.errors import InputError
+
+    sizes: list[float] = []
+    faults: list[str] = []
+    for part in split_names(text) or []:
+        try:
+            sizes.append(float(part.replace("_", "")))
+        except ValueError:
+            faults.append(f"--at: '{part}' is not a number, for example 1e6.")
+    if faults:
+        raise InputError(faults)
+    return sizes or None
+
+
+def _show(found: Extrapolation) -> None:
+    """Print every curve in a few lines, then the scores."""
+    for note in found.notes:
+        print(note)
+    for curve in found.curves:
+        _show_curve(curve, alone=len(found.curves) <= 3)
+    scores = found.rmsles
+    if scores:
+        told = found.to_dict()
+        mean, median = told["mean_rmsle"], told["median_rmsle"]
+        print(f"RMSLE over {len(scores)} curves (law {found.law}): mean {mean:.4f}, median {median:.4f}")
+    if found.coverage is not None:
+        print(
+            f"Intervals of level {found.level:g} hold {found.coverage:.1%} of the held-out scores (mean over curves)."
+        )
+
+
+def _show_curve(curve: ExtrapolatedCurve, alone: bool) -> None:
+    name = ", ".join(f"{key} {value}" for key, value in curve.group.items()) or "curve"
+    score = "" if curve.rmsle is None else f", RMSLE {curve.rmsle:.4f}"
+    print(f"{name}: {curve.n_train} training points, {len(curve.x)} predictions{score}")
+    for warning in curve.warnings:
+        print(f"  {warning}")
+    if not alone and curve.rmsle is not None:
+        return
+    step = max(1, -(-len(curve.x) // _SHOWN))
+    for place in range(0, len(curve.x), step):
+        ends = "" if curve.low is None or curve.high is None else f"  [{curve.low[place]:.4g}, {curve.high[place]:.4g}]"
+        seen = f"  measured {curve.y[place]:.4g}" if curve.y[place] >= 0 else ""
+        print(f"  at {curve.x[place]:.6g}: {curve.predicted[place]:.4g}{ends}{seen}")

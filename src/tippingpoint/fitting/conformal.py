@@ -1,0 +1,78 @@
+r"""Predictive intervals that cover when a learning curve is extrapolated: conformal calibration across curves.
+
+.. math:: \log y \in \log\hat y \pm Q(level)\,\sigma(x), \qquad
+          \sigma(x) = (S^{1/2} + \epsilon)\sqrt{n / (n - 2)}\,\bigl(1 + \log(x / x_{max})_+\bigr)
+
+S^{1/2} is the root of the weighted mean squared log residual, n the number of training points, epsilon a relative
+error that no curve goes below, and Q the quantile of \|log y - log y^\| / sigma over calibration curves, each curve
+with the same weight. A bootstrap knows only the noise along one curve; Q also holds what no curve can know of itself:
+that it breaks, or that the law is wrong. That is what makes the interval cover.
+
+``Q`` below comes from the 72 image-classification curves of Alabdulmohsin et al. (2022), each cut after 100%, 50% and
+30% of its training points (up to 55 times the largest training size), by
+
+    python benchmarks/extrapolation.py --calibrate
+
+Leave one data set out, nominal 90% covers what ``benchmarks/results/extrapolation.md`` says.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tippingpoint.errors import FitError
+from tippingpoint.laws.curves.law import Array
+
+__all__ = ["FARTHEST", "half_width", "interval_scale", "quantile", "weighted_quantile"]
+
+_EPSILON = 0.005
+
+#: Beyond this many times the largest training size no calibration curve reaches.
+FARTHEST = 55.0
+
+_LEVELS = (0.05, 0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99)
+_QUANTILES = (0.081, 0.391, 0.808, 1.023, 1.288, 1.725, 2.03, 2.388, 2.649, 3.056, 3.575, 4.503)
+
+
+def interval_scale(misfit: float, points: int, beyond: Array) -> Array:
+    """Return sigma, shape (T,).
+
+    Parameters
+    ----------
+    misfit : float
+        S, weighted mean squared log residual of the fit.
+    points : int
+        n, different training sizes.
+    beyond : ndarray, shape (T,)
+        x / x_max of the sizes to predict at.
+    """
+    freedom = np.sqrt(points / max(points - 2, 1))
+    result: Array = (np.sqrt(misfit) + _EPSILON) * freedom * (1 + np.maximum(np.log(beyond), 0.0))
+    return result
+
+
+def quantile(level: float) -> float:
+    """Return Q at a level, interpolated between those that were calibrated.
+
+    Raises
+    ------
+    FitError
+        The level is outside 0.05 to 0.99, where nothing was calibrated.
+    """
+    if not _LEVELS[0] <= level <= _LEVELS[-1]:
+        raise FitError(f"Intervals are calibrated for levels from {_LEVELS[0]} to {_LEVELS[-1]}, not {level}.")
+    tails = -np.log1p(-np.array(_LEVELS))
+    return float(np.interp(-np.log1p(-level), tails, _QUANTILES))
+
+
+def half_width(level: float, scale: Array) -> Array:
+    """Return the half width of an interval in log y, shape (T,)."""
+    result: Array = quantile(level) * scale
+    return result
+
+
+def weighted_quantile(values: Array, weights: Array, level: float) -> float:
+    """Return the smallest value below which at least ``level`` of the weight lies."""
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][min(int(np.searchsorted(share, level)), len(values) - 1)])
