@@ -48,6 +48,7 @@ def panel(**more: Any) -> DifferencePanel:
         "mean_high": np.array([0.15, np.nan, 0.1]),
         "helps": ((100.0, 9000.0),),
         "crossings": (Crossing(9000.0, 7000.0, np.nan, True),),
+        "laws_hold": True,
         "level": 0.9,
     }
     return DifferencePanel(**{**values, **more})

@@ -28,9 +28,19 @@ def finding(regime: str, crossings: list[tuple[float, Any, bool]], **more: Any) 
         regime=regime,
         regime_global=more.pop("regime_global", regime),
         regime_probability=more.pop("regime_probability", {regime: 1.0}),
+        laws_hold=more.pop("laws_hold", True),
+        sentence="Measured, without a law: distilled is better up to about 900.",
+        measured=(SimpleNamespace(value=900.0, interval=(800.0, 1100.0)),),
         crossings=[SimpleNamespace(value=v, interval=i, in_range=r) for v, i, r in crossings],
     )
     return Finding(look, Pairs("n_pretrain", pd.DataFrame(), sizes, test, test, ()), boundary, "", 0.01, 0.01)  # type: ignore[arg-type]
+
+
+def test_where_the_laws_miss_the_runs_only_the_runs_speak() -> None:
+    made = finding("below", [(5000, (4000, 6000), True)], laws_hold=False)
+    assert regime_sentence(made).startswith("On error: measured, without a law: distilled is better up to about 900")
+    assert probability_sentence(made) == beyond_sentence(made) == ""
+    assert made.crossings == ((900.0, 800.0, 1100.0, True),)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ the second opinion without a law.
 """
 
 from tippingpoint.boundary.find import find_boundary
+from tippingpoint.boundary.measured import MeasuredCrossing
 from tippingpoint.boundary.paired import SignChange, paired_differences
 from tippingpoint.boundary.power_difference import REGIMES, PowerDifference, Regime
 from tippingpoint.boundary.result import Boundary, Crossing, Stationary
@@ -13,6 +14,7 @@ __all__ = [
     "REGIMES",
     "Boundary",
     "Crossing",
+    "MeasuredCrossing",
     "PowerDifference",
     "Regime",
     "SignChange",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tippingpoint.boundary.draws import FittedPair
+from tippingpoint.boundary.measured import MeasuredCrossing, established_signs
 from tippingpoint.boundary.paired import blocks_to_settle, pair_up, sign_changes
 from tippingpoint.boundary.power_difference import PowerDifference, Regime
 from tippingpoint.boundary.result import Crossing
@@ -17,7 +18,7 @@ from tippingpoint.boundary.words import axis_words, better, interval_words, size
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["answer", "diagnose"]
+__all__ = ["answer", "diagnose", "laws_hold", "measured_answer"]
 
 _UNEQUAL = 0.05  # relative difference of training compute that is worth saying
 
@@ -53,6 +54,57 @@ def answer(
     ends = [f"{better(F(end), chosen.recipes)} at {size(end)}" for end in (chosen.low, chosen.high)]
     agree = f" {100 * shares.get(regime, 0.0):.0f}% of the resampled studies agree." if shares else ""
     return f"{text} In {target_words(chosen.target)}, {ends[0]}, and {ends[1]}.{agree}"
+
+
+def laws_hold(F: PowerDifference, paired: pd.DataFrame) -> bool:
+    """Return whether the laws name the better recipe right wherever the paired runs establish it.
+
+    Parameters
+    ----------
+    F : PowerDifference
+        Of the two fitted laws.
+    paired : DataFrame
+        From ``pair_up``; without pairs there is nothing to hold the laws against.
+
+    Returns
+    -------
+    bool
+        Where it is False, the answer is told from the runs: an interval around a law that misses them means nothing.
+    """
+    return all(F.sign(size) == sign for size, sign in established_signs(paired))
+
+
+def measured_answer(
+    chosen: Selection,
+    crossings: list[Crossing],
+    measured: tuple[MeasuredCrossing, ...],
+    paired: pd.DataFrame,
+    level: float,
+) -> str:
+    """Return the answer from the paired runs alone, and where the laws would have put it."""
+    first, second = chosen.recipes
+    signs = established_signs(paired)
+    better = {1: second, -1: first}
+    winner = better[signs[0][1]]
+    text = "Measured, without a law: "
+    if not measured:
+        places = ", ".join(size(place) for place, _ in signs)
+        text += (
+            f"{winner} is better at {places} {axis_words(chosen.along)}; no change of sides stands out of the noise."
+        )
+    else:
+        parts = [f"{winner} is better up to about {_measured_words(measured[0], level)}"]
+        for crossing, following in zip(measured, (*measured[1:], None), strict=True):
+            until = "" if following is None else f" up to about {_measured_words(following, level)}"
+            parts.append(f"{better[crossing.direction]} above it{until}")
+        text += f"{', '.join(parts)} ({axis_words(chosen.along)})."
+    inside = [size(crossing.value) for crossing in crossings if crossing.in_range]
+    laws = f"at {' and '.join(inside)}" if inside else "nowhere in this range"
+    return f"{text} The fitted laws would cross {laws}, but they miss the measured differences."
+
+
+def _measured_words(crossing: MeasuredCrossing, level: float) -> str:
+    return f"{size(crossing.value)} ({interval_words(crossing.interval, level)})"
 
 
 def diagnose(

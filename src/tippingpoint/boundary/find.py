@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tippingpoint.boundary.diagnosis import answer, diagnose
+from tippingpoint.boundary.diagnosis import answer, diagnose, laws_hold, measured_answer
 from tippingpoint.boundary.draws import Draws, fit_pair
-from tippingpoint.boundary.paired import pair_up, sign_changes
+from tippingpoint.boundary.measured import measured_crossings
+from tippingpoint.boundary.paired import block_differences, pair_up, sign_changes
 from tippingpoint.boundary.power_difference import REGIMES, PowerDifference
 from tippingpoint.boundary.result import Boundary, Crossing, Interval, Stationary
 from tippingpoint.boundary.selection import Selection, select_pair
@@ -144,6 +145,7 @@ def _boundary(
     tails = _tails(level, draws.blocks)
     crossings = _crossings(F, draws, low, high, tails)
     paired = pair_up(chosen, level)
+    measured = measured_crossings(block_differences(chosen), paired, level)
     regime, shares = F.regime_in(low, high), _shares(draws, low, high)
     curve = _curve(F, draws, chosen, tails)
     return Boundary(
@@ -161,7 +163,13 @@ def _boundary(
         stationary=_stationary(F, draws, tails),
         tangency=F.tangency,
         range=(low, high),
-        sentence=answer(chosen, F, regime, crossings, shares, level),
+        sentence=(
+            answer(chosen, F, regime, crossings, shares, level)
+            if laws_hold(F, paired)
+            else measured_answer(chosen, crossings, measured, paired, level)
+        ),
+        laws_hold=laws_hold(F, paired),
+        measured=measured,
         warnings=diagnose(chosen, fitted, regime, crossings, shares, paired, curve, level),
         notes=(*notes, *chosen.notes),
         curve_=curve,

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["SignChange", "blocks_to_settle", "pair_up", "paired_differences", "sign_changes"]
+__all__ = [
+    "SignChange",
+    "block_differences",
+    "blocks_to_settle",
+    "pair_up",
+    "paired_differences",
+    "sign_changes",
+]
 
 _SEEDS = ("subset_seed", "seed")
 COLUMNS = ("mean", "standard_error", "n_pairs", "low", "high")
@@ -113,21 +120,36 @@ def pair_up(chosen: Selection, level: float) -> pd.DataFrame:
 
     if not 0 < level < 1:
         raise InputError(f"level: {level} is not a probability between 0 and 1; 0.9 is usual.")
+    differences = block_differences(chosen)
+    rows = [{chosen.along: size, **_t_interval(differences[size].dropna().to_numpy(), level)} for size in differences]
+    return pd.DataFrame(rows, columns=[chosen.along, *COLUMNS], dtype=float).astype({"n_pairs": int})
+
+
+def block_differences(chosen: Selection) -> pd.DataFrame:
+    """Return each seed block's difference at every size: one row per block, one column per size.
+
+    Parameters
+    ----------
+    chosen : Selection
+        Pooled axes are filtered to the sizes of ``at``.
+
+    Returns
+    -------
+    DataFrame
+        First recipe minus second; columns ascending, NaN where a block lacks a pair, no columns where nothing pairs.
+    """
+    import pandas as pd
+
     sides = [_at_place(frame, chosen) for frame in chosen.frames]
     seeds = [name for name in _SEEDS if all(_has_axis(side, name) for side in sides)]
-    empty = pd.DataFrame({name: np.empty(0) for name in (chosen.along, *COLUMNS)})
     if not seeds or any(not len(side) for side in sides):
-        return empty
+        return pd.DataFrame()
     keys = [[*seeds, chosen.along] if _has_axis(side, chosen.along) else seeds for side in sides]
     means = [side.groupby(key)[chosen.target].mean().reset_index() for side, key in zip(sides, keys, strict=True)]
     shared = min(keys, key=len)  # a recipe without the axis has one value for all its sizes
     pairs = means[0].merge(means[1], on=shared, suffixes=("_first", "_second"))
     pairs["difference"] = pairs[f"{chosen.target}_first"] - pairs[f"{chosen.target}_second"]
-    rows = [
-        {chosen.along: size, **_t_interval(part.groupby(seeds)["difference"].mean().to_numpy(), level)}
-        for size, part in pairs.groupby(chosen.along, sort=True)
-    ]
-    return pd.DataFrame(rows, columns=[chosen.along, *COLUMNS]) if rows else empty
+    return pairs.pivot_table(index=seeds, columns=chosen.along, values="difference", aggfunc="mean").sort_index(axis=1)
 
 
 def _at_place(frame: pd.DataFrame, chosen: Selection) -> pd.DataFrame:

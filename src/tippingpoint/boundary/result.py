@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tippingpoint.boundary.draws import RecipeFit
+from tippingpoint.boundary.measured import MeasuredCrossing
 from tippingpoint.boundary.paired import SignChange
 from tippingpoint.boundary.power_difference import PowerDifference, Regime
 from tippingpoint.boundary.words import axis_words, exactly, interval_words, size, target_words
@@ -99,7 +100,11 @@ class Boundary:
     range : tuple of float
         Smallest and largest size that both recipes were measured at.
     sentence : str
-        The answer.
+        The answer: by the laws, or by the paired runs alone where the laws do not hold.
+    laws_hold : bool
+        Whether the laws name the better recipe right at every size where the paired runs establish it.
+    measured : tuple of MeasuredCrossing
+        Crossings that the paired runs establish without a law, each with its interval.
     warnings, notes : tuple of str
         What limits it; what was decided on the way.
     curve_ : DataFrame
@@ -131,6 +136,8 @@ class Boundary:
     tangency: bool
     range: tuple[float, float]
     sentence: str
+    laws_hold: bool
+    measured: tuple[MeasuredCrossing, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     curve_: pd.DataFrame = field(compare=False)
@@ -169,6 +176,10 @@ class Boundary:
             share = "" if crossing.share is None else f"; {100 * crossing.share:.0f}% of resamples have it"
             text = f"{size(crossing.value)}, {interval_words(crossing.interval, self.level)} ({place}{share})"
             facts.append(("crossing", text))
+        for turn in self.measured:
+            between = f"between the runs at {size(turn.between[0])} and {size(turn.between[1])}"
+            text = f"{size(turn.value)}, {interval_words(turn.interval, self.level)} ({between})"
+            facts.append(("measured crossing", text))
         if self.stationary.value is not None:
             words = interval_words(self.stationary.interval, self.level)
             facts.append(("stationary point", f"{size(self.stationary.value)}, {words}"))
@@ -212,6 +223,8 @@ class Boundary:
             },
             "tangency": self.tangency,
             "sentence": self.sentence,
+            "laws_hold": self.laws_hold,
+            "measured": [crossing.to_dict() for crossing in self.measured],
             "second_opinion": [change._asdict() for change in self.second_opinion],
             "paired": self.paired_.to_dict(orient="records"),
             "difference": {name: getattr(self.difference_, name) for name in _PARAMETERS},

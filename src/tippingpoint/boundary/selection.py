@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tippingpoint.boundary.levels import has_size, is_size, levels_of, names_in, shared_sizes
 from tippingpoint.boundary.words import exactly, size
 from tippingpoint.errors import InputError, RunsError, did_you_mean
 from tippingpoint.runs import Runs, select_group
@@ -28,7 +29,6 @@ __all__ = ["AXES", "POOLS", "Selection", "select_pair"]
 
 AXES = ("n_pretrain", "n_params", "n_finetune", "n_params_teacher")
 POOLS = ("auto", "none", "all")
-_SAME = 1e-6  # relative: sizes nearer than this are one size
 _FOR_A_LAW = 3  # sizes that a term with an exponent needs
 _TO_POOL = 4  # measured sizes from which tying them together is worth the assumption
 
@@ -84,7 +84,7 @@ class _Draft:
 
     def sizes(self, axis: str) -> list[list[float]]:
         """Return the distinct sizes of an axis in each recipe that has it."""
-        return [levels for frame in self.frames if (levels := _levels(frame, axis))]
+        return [levels for frame in self.frames if (levels := levels_of(frame, axis))]
 
 
 def select_pair(
@@ -144,7 +144,7 @@ def select_pair(
     _drop_incomplete(draft, along)
     low, high = _shared_range(draft, along)
     axes = tuple(
-        tuple(axis for axis in (along, *draft.pooled) if len(_levels(frame, axis)) > 1) for frame in draft.frames
+        tuple(axis for axis in (along, *draft.pooled) if len(levels_of(frame, axis)) > 1) for frame in draft.frames
     )
     first, second = draft.frames
     return Selection(
@@ -202,7 +202,7 @@ def _check_groups(runs: Runs, upstream: str | None, downstream: str | None) -> N
     faults = [
         f"{column}: '{value}' is asked for, but no run of {runs.source} has a value of {column}; leave it out."
         for column, value in (("upstream", upstream), ("downstream", downstream))
-        if value is not None and not _names(runs.frame, column)
+        if value is not None and not names_in(runs.frame, column)
     ]
     if faults:
         raise RunsError(faults)
@@ -213,7 +213,7 @@ def _group(runs: Runs, recipe: str, stage: str | None, upstream: str | None, dow
     own = replace(runs, frame=runs.frame, lines=None).keep(
         (runs.frame["recipe"].astype(object) == recipe).to_numpy(bool)
     )
-    has = {name: bool(_names(own.frame, name)) for name in ("stage", "upstream", "downstream")}
+    has = {name: bool(names_in(own.frame, name)) for name in ("stage", "upstream", "downstream")}
     asked = {"stage": stage, "upstream": upstream, "downstream": downstream}
     group = select_group(own, recipe=recipe, **{name: value for name, value in asked.items() if has[name]})
     return replace(group, notes=tuple(note if note in runs.notes else f"{recipe}: {note}" for note in group.notes))
@@ -223,7 +223,7 @@ def _check_one_group(frames: list[pd.DataFrame], recipes: tuple[str, str]) -> No
     """Both recipes must stand on the same data sets (one without pretraining has no upstream)."""
     faults = []
     for column in ("upstream", "downstream"):
-        names = [_names(frame, column) for frame in frames]
+        names = [names_in(frame, column) for frame in frames]
         if names[0] and names[1] and names[0] != names[1]:
             faults.append(
                 f"{column}: {recipes[0]} was run on {_listed(names[0])} and {recipes[1]} on {_listed(names[1])}; "
@@ -248,13 +248,13 @@ def _choose_teacher(draft: _Draft, teacher: str | None) -> None:
     """Keep the runs of one teacher, in the recipes that have teachers."""
     if teacher is None:
         return
-    known = sorted({name for frame in draft.frames for name in _names(frame, "teacher")})
+    known = sorted({name for frame in draft.frames for name in names_in(frame, "teacher")})
     if teacher not in known:
         raise RunsError(
             f"teacher: no run was guided by '{teacher}'; there are {_listed(known)}.{did_you_mean(teacher, known)}"
         )
     for place, frame in enumerate(draft.frames):
-        if _names(frame, "teacher"):
+        if names_in(frame, "teacher"):
             draft.frames[place] = frame[frame["teacher"].astype(str) == teacher]
 
 
@@ -262,7 +262,7 @@ def _place(draft: _Draft, axis: str, value: float | None, pool: str) -> None:
     """Find the place on one axis, and hold or pool it."""
     levels = draft.sizes(axis)
     value = _only_choice(draft, axis, levels) if value is None else _checked(axis, value)
-    measured = all(_has(sizes, value) for sizes in levels)
+    measured = all(has_size(sizes, value) for sizes in levels)
     fewest = min(map(len, levels))
     most = max(map(len, levels))
     wanted = _TO_POOL if measured else _FOR_A_LAW
@@ -270,7 +270,7 @@ def _place(draft: _Draft, axis: str, value: float | None, pool: str) -> None:
     if not measured and not pooled:
         raise RunsError(
             f"at: {axis}={exactly(value)} was not measured by both recipes and cannot be reached by a law from "
-            f"{fewest} size{'s' * (fewest > 1)} of it; the sizes that both have are {_listed(_shared(levels))}."
+            f"{fewest} size{'s' * (fewest > 1)} of it; the sizes that both have are {_listed(shared_sizes(levels))}."
         )
     draft.at[axis] = value
     if pooled:
@@ -281,12 +281,12 @@ def _place(draft: _Draft, axis: str, value: float | None, pool: str) -> None:
     draft.held.append(axis)
     for place, frame in enumerate(draft.frames):
         if axis in frame.columns and frame[axis].notna().any():
-            draft.frames[place] = frame[_is(frame[axis].to_numpy(dtype=float, na_value=np.nan), value)]
+            draft.frames[place] = frame[is_size(frame[axis].to_numpy(dtype=float, na_value=np.nan), value)]
 
 
 def _only_choice(draft: _Draft, axis: str, levels: list[list[float]]) -> float:
     """Return the one size that both recipes share, or raise with the choices."""
-    shared = _shared(levels)
+    shared = shared_sizes(levels)
     if len(shared) == 1:
         if any(len(sizes) > 1 for sizes in levels):
             draft.notes.append(f"{axis} is {exactly(shared[0])}, the only size that {_both(draft.recipes)} share.")
@@ -304,7 +304,7 @@ def _check_teachers(draft: _Draft, along: str) -> None:
     if along == "n_params_teacher" or "n_params_teacher" in draft.pooled or "n_params" in draft.pooled:
         return
     for frame in draft.frames:
-        known = _names(frame, "teacher")
+        known = names_in(frame, "teacher")
         if len(known) > 1 and along != "n_params":
             raise RunsError(f"Several teachers are in the runs: {_listed(known)}; choose one (--teacher ...).")
 
@@ -312,7 +312,7 @@ def _check_teachers(draft: _Draft, along: str) -> None:
 def _drop_incomplete(draft: _Draft, along: str) -> None:
     """Set aside the runs that lack a size their recipe's law needs."""
     for place, frame in enumerate(draft.frames):
-        needed = [axis for axis in (along, *draft.pooled) if _levels(frame, axis)]
+        needed = [axis for axis in (along, *draft.pooled) if levels_of(frame, axis)]
         values = frame[needed].to_numpy(dtype=float, na_value=np.nan)
         complete = (np.isfinite(values) & (values > 0)).all(axis=1)
         if not complete.all():
@@ -327,7 +327,7 @@ def _shared_range(draft: _Draft, along: str) -> tuple[float, float]:
     faults = []
     levels = []
     for recipe, frame in zip(draft.recipes, draft.frames, strict=True):
-        sizes = _levels(frame, along)
+        sizes = levels_of(frame, along)
         if not len(frame):
             faults.append(f"No run of {recipe} is left at {_listed(f'{k}={exactly(v)}' for k, v in draft.at.items())}.")
         elif sizes and len(sizes) < _FOR_A_LAW:
@@ -371,34 +371,6 @@ def _beyond(axis: str, value: float, sizes: list[float]) -> str:
         f"{axis}={exactly(value)} is outside the data ({size(low)} to {size(high)}), {factor:.3g} times beyond: "
         "the laws extrapolate."
     )
-
-
-def _levels(frame: pd.DataFrame, axis: str) -> list[float]:
-    """Return the distinct sizes of an axis, ascending; empty where the recipe does not have it."""
-    if axis not in frame.columns:
-        return []
-    values = np.sort(frame[axis].to_numpy(dtype=float, na_value=np.nan))
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return []
-    fresh = np.concatenate([[True], np.diff(values) > _SAME * np.abs(values[1:])])
-    return [float(value) for value in values[fresh]]
-
-
-def _names(frame: pd.DataFrame, column: str) -> list[str]:
-    return sorted(map(str, frame[column].dropna().unique())) if column in frame.columns else []
-
-
-def _is(values: Any, value: float) -> Any:
-    return np.abs(values - value) <= _SAME * abs(value)
-
-
-def _has(sizes: list[float], value: float) -> bool:
-    return bool(_is(np.array(sizes), value).any())
-
-
-def _shared(levels: list[list[float]]) -> list[float]:
-    return [value for value in levels[0] if all(_has(sizes, value) for sizes in levels[1:])]
 
 
 def _listed(items: Iterable[Any]) -> str:

@@ -61,9 +61,11 @@ class Finding(NamedTuple):
 
     @property
     def crossings(self) -> tuple[tuple[float, float | None, float | None, bool], ...]:
-        """Each crossing as (value, low, high, in range); an open end is None."""
+        """Each crossing as (value, low, high, in range), an open end None; the measured ones where the laws fail."""
         if self.boundary is None:
             return ()
+        if not self.boundary.laws_hold:
+            return tuple((turn.value, *turn.interval, True) for turn in self.boundary.measured)
         found = []
         for crossing in self.boundary.crossings:
             low, high = crossing.interval or (None, None)

@@ -11,6 +11,7 @@ import pandas as pd
 from tippingpoint.errors import TippingPointError
 from tippingpoint.report.looks import Look, look_frames
 from tippingpoint.report.words import counted
+from tippingpoint.runs import AXES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     from tippingpoint.boundary import Boundary
     from tippingpoint.laws import AdditivePowerLaw
 
-__all__ = ["AXES", "LawResult", "TermRow", "fit_group", "fit_look"]
+__all__ = ["LawResult", "TermRow", "fit_group", "fit_look"]
 
-AXES = ("n_pretrain", "n_params", "n_params_teacher", "n_finetune")
 Interval = tuple[float | None, float | None]
 
 

@@ -157,15 +157,17 @@ def _draw_difference(axes: Axes, panel: DifferencePanel) -> None:
     _size_ticks(axes, panel.sizes if len(panel.sizes) > 1 else sizes)
     axes.axhline(0, color=INK, linewidth=1.1, zorder=2)
     if len(panel.x):
+        label = "fitted laws" if panel.laws_hold else "fitted laws (miss the runs)"
+        style = "-" if panel.laws_hold else ":"
         axes.fill_between(panel.x, panel.low, panel.high, color=BLUE, alpha=0.2, linewidth=0, zorder=1)
-        axes.plot(panel.x, panel.difference, color=BLUE, linewidth=1.8, zorder=3, label="fitted laws")
+        axes.plot(panel.x, panel.difference, style, color=BLUE, linewidth=1.8, zorder=3, label=label)
     if len(panel.sizes):
         spread = np.abs(np.vstack([panel.means - panel.mean_low, panel.mean_high - panel.means]))
         axes.errorbar(
             panel.sizes,
             panel.means,
             yerr=np.nan_to_num(spread),
-            fmt="o",
+            fmt="o" if panel.laws_hold else "o-",
             color=INK,
             markersize=4.5,
             linewidth=1,

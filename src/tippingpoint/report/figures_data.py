@@ -100,9 +100,12 @@ class DifferencePanel(NamedTuple):
     sizes, means, mean_low, mean_high : array
         Paired means over seed blocks and their intervals.
     helps : tuple of (float, float)
-        The parts of the range where the fitted difference is positive.
+        The parts of the range where the difference is positive: the fitted one, or the measured means joined in log
+        size where the laws miss the runs.
     crossings : tuple of Crossing
         Where it is zero.
+    laws_hold : bool
+        Whether the laws name the better recipe right wherever the paired runs establish it.
     """
 
     title: str
@@ -119,6 +122,7 @@ class DifferencePanel(NamedTuple):
     mean_high: Floats
     helps: tuple[tuple[float, float], ...]
     crossings: tuple[Crossing, ...]
+    laws_hold: bool
     level: float
 
 
@@ -165,6 +169,8 @@ def difference_panel(finding: Finding, level: float = 0.9) -> DifferencePanel:
     sizes = finding.pairs.sizes
     x = _floats([] if curve is None else curve[look.along])
     difference = _floats([] if curve is None else curve["difference"])
+    places, means = _floats([point.size for point in sizes]), _floats([point.mean for point in sizes])
+    laws_hold = finding.boundary is None or finding.boundary.laws_hold
     return DifferencePanel(
         title=f"{look.recipes[0]} minus {look.recipes[1]}",
         x_label=axis_words(look.along),
@@ -174,12 +180,13 @@ def difference_panel(finding: Finding, level: float = 0.9) -> DifferencePanel:
         difference=scale * difference,
         low=scale * _floats([] if curve is None else curve["low"]),
         high=scale * _floats([] if curve is None else curve["high"]),
-        sizes=_floats([point.size for point in sizes]),
-        means=scale * _floats([point.mean for point in sizes]),
+        sizes=places,
+        means=scale * means,
         mean_low=scale * _floats([point.low for point in sizes]),
         mean_high=scale * _floats([point.high for point in sizes]),
-        helps=_positive_parts(x, difference),
+        helps=_positive_parts(x, difference) if laws_hold else _positive_parts(places, means),
         crossings=tuple(_crossing(item) for item in finding.crossings),
+        laws_hold=laws_hold,
         level=level,
     )
 

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from tippingpoint.report.words import counted, exact_size, joined, recipe_words, target_words
+from tippingpoint.runs import GROUP
 
 __all__ = ["GROUP", "TARGETS", "Look", "declared_look", "every_look", "first_look", "look_frames", "tidy"]
 
 TARGETS = ("cross_entropy", "error", "cross_entropy_calibrated")
 HELD = ("n_params", "n_finetune", "n_pretrain")  # a look holds these at one size, but for its own axis
-GROUP = ("recipe", "stage", "upstream", "downstream")
 
 
 class Look(NamedTuple):

@@ -88,7 +88,9 @@ def _difference(finding: Finding, level: float, name: str = "difference") -> Htm
         f"blocks with {percent(level)} t intervals."
     )
     if len(panel.x):
-        caption += f" Line: difference of the two fitted laws, with its {percent(level)} band."
+        caption += f" Blue line: difference of the two fitted laws, with its {percent(level)} band."
+    if not panel.laws_hold:
+        caption += " The laws miss the runs here, so shading and crossings follow the joined points."
     if any(crossing.in_range for crossing in panel.crossings):
         caption += " Diamond: a crossing; the bar on the zero line is its interval."
     return figure(inline_svg(draw(panel, width=4.6, height=3.45), name, described), caption)

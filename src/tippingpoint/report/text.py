@@ -20,6 +20,7 @@ from tippingpoint.report.words import (
 )
 
 if TYPE_CHECKING:
+    from tippingpoint.boundary import Boundary
     from tippingpoint.report.analysis import Analysis, Finding
     from tippingpoint.report.pairs import PairedTest
 
@@ -79,6 +80,8 @@ def regime_sentence(finding: Finding, level: float = 0.9) -> str:
     target = target_words(finding.look.target)
     if finding.boundary is None:
         return f"No boundary could be fitted for {target}: {finding.reason.rstrip('.')}."
+    if not finding.boundary.laws_hold:
+        return f"On {target}: {finding.boundary.sentence[0].lower()}{finding.boundary.sentence[1:]}"
     regime = str(finding.boundary.regime)
     inside = _in_range(finding)
     edges = [_crossing_words(finding, place, level) for place in inside]
@@ -104,12 +107,18 @@ def regime_sentence(finding: Finding, level: float = 0.9) -> str:
     return text
 
 
+def _by_laws(finding: Finding) -> Boundary | None:
+    """Return the boundary where the laws may speak: they miss no difference that the paired runs establish."""
+    return finding.boundary if finding.boundary is not None and finding.boundary.laws_hold else None
+
+
 def probability_sentence(finding: Finding) -> str:
     """Say how sure the regime is, and which other is likeliest; empty without a boundary."""
-    if finding.boundary is None or not finding.boundary.regime_probability:
+    boundary = _by_laws(finding)
+    if boundary is None or not boundary.regime_probability:
         return ""
-    shares = {str(name): float(share) for name, share in finding.boundary.regime_probability.items()}
-    regime = str(finding.boundary.regime)
+    shares = {str(name): float(share) for name, share in boundary.regime_probability.items()}
+    regime = str(boundary.regime)
     second = finding.look.recipes[1]
     share = shares.get(regime, 0.0)
     text = "All resampled studies agree" if share == 1 else f"{percent(share)} of the resampled studies agree"
@@ -122,9 +131,10 @@ def probability_sentence(finding: Finding) -> str:
 
 def stationary_sentence(finding: Finding, level: float = 0.9) -> str:
     """Say where the fitted difference turns, if that lies within the sizes that were run."""
-    if finding.boundary is None or finding.sizes is None:
+    boundary = _by_laws(finding)
+    if boundary is None or finding.sizes is None:
         return ""
-    turn = finding.boundary.to_dict().get("stationary") or {}
+    turn = boundary.to_dict().get("stationary") or {}
     value = turn.get("value")
     if value is None or not finding.sizes[0] <= value <= finding.sizes[1]:
         return ""
@@ -135,9 +145,10 @@ def stationary_sentence(finding: Finding, level: float = 0.9) -> str:
 
 def beyond_sentence(finding: Finding) -> str:
     """Say what the fitted laws imply beyond the sizes that were run, where that differs."""
-    if finding.boundary is None or finding.boundary.regime_global in (None, finding.boundary.regime):
+    boundary = _by_laws(finding)
+    if boundary is None or boundary.regime_global in (None, boundary.regime):
         return ""
-    regime = str(finding.boundary.regime_global)
+    regime = str(boundary.regime_global)
     told = REGIMES.get(regime, regime).format(second=finding.look.recipes[1])
     return f"Carried on to all sizes, which no run supports, the fitted laws say that {told}."
 
@@ -156,7 +167,7 @@ REGIMES = {
 def ends_sentence(finding: Finding) -> str:
     """Say who is better at both ends of the range, by the fitted laws."""
     curve, look = finding.curve, finding.look
-    if curve is None or not len(curve):
+    if curve is None or not len(curve) or not _by_laws(finding):
         return ""
     sizes = [exact_size(round(float(curve[look.along].iloc[place]))) for place in (0, -1)]
     told = [better(float(curve["difference"].iloc[place]), look.recipes, look.target) for place in (0, -1)]
@@ -235,6 +246,8 @@ def headline(analysis: Analysis) -> str:
         return "These runs do not compare two recipes, so there is no boundary to tell; the laws are below."
     text = regime_sentence(finding, analysis.level)
     crossed = bool(_in_range(finding))
+    if not _by_laws(finding):
+        return text  # the runs alone have spoken
     if crossed and finding.pairs.trend is not None and not stands_out(finding, analysis.level):
         text += " The runs alone, without a fitted law, do not confirm it: the trend does not stand out of the noise."
     if not crossed and finding.pairs.level is not None and finding.level_p >= 1 - analysis.level:

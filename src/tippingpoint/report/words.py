@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from tippingpoint.boundary.words import target_words
+
 __all__ = [
     "AXIS_WORDS",
     "RECIPE_WORDS",
-    "TARGET_WORDS",
     "amount",
     "axis_words",
     "better",
@@ -29,11 +30,6 @@ __all__ = [
     "target_words",
 ]
 
-TARGET_WORDS = {
-    "error": "error",
-    "cross_entropy": "cross-entropy",
-    "cross_entropy_calibrated": "calibrated cross-entropy",
-}
 AXIS_WORDS = {
     "n_pretrain": "pretraining images",
     "n_params": "model size (parameters)",
@@ -47,11 +43,6 @@ RECIPE_WORDS = {
     "scratch_extra_compute": "plain training with the teacher's compute added",
     "no_pretraining": "no pretraining",
 }
-
-
-def target_words(target: str) -> str:
-    """Return a target's name as people say it (``cross-entropy``)."""
-    return TARGET_WORDS.get(target, target)
 
 
 def axis_words(axis: str) -> str:

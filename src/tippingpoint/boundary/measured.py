@@ -1,0 +1,129 @@
+r"""Crossings read off the paired runs themselves, without any law.
+
+Notation
+--------
+B seed blocks, sizes D_1 < ... < D_S; d[b, s] is block b's difference (first recipe minus second) at size s. Between two
+sizes every block's difference is joined by a straight line in log D, so that at the share w of the way
+
+.. math::  m(w) = (1 - w)\,m_i + w\,m_j, \qquad v(w) = (1-w)^2 v_{ii} + 2 w (1-w)\,v_{ij} + w^2 v_{jj}
+
+with mean m and covariance v over blocks. A size belongs to the crossing's interval where Student's interval of m
+contains zero: m^2 <= t^2 v / B (Fieller's set, point by point). The laws play no part in it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MeasuredCrossing", "established_signs", "measured_crossings"]
+
+Array = NDArray[np.float64]
+_STEPS = 400  # between two sizes; the crossing is solved exactly, only its interval's ends are read off this grid
+
+
+class MeasuredCrossing(NamedTuple):
+    """A change of the better recipe that the paired runs establish by themselves.
+
+    Attributes
+    ----------
+    value : float
+        Where the mean difference, joined in log size, is zero.
+    interval : tuple of float
+        Sizes between the two neighbours at which the mean difference may be zero.
+    direction : int
+        1 where the second recipe starts to help as the axis grows, -1 where it stops.
+    between : tuple of float
+        The two sizes, measured and each beyond its own interval, that it lies between.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    direction: int
+    between: tuple[float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {**self._asdict(), "interval": list(self.interval), "between": list(self.between)}
+
+
+def established_signs(paired: pd.DataFrame) -> tuple[tuple[float, int], ...]:
+    """Return (size, sign) of every size whose paired interval excludes zero.
+
+    Parameters
+    ----------
+    paired : DataFrame
+        From ``pair_up``: the size first, then ``mean``, ``standard_error``, ``n_pairs``, ``low``, ``high``.
+
+    Returns
+    -------
+    tuple of (float, int)
+        Ascending; 1 where the second recipe is better. Each size stands for itself, at the interval's level.
+    """
+    sizes = paired.iloc[:, 0].to_numpy(dtype=float)
+    low, high = paired["low"].to_numpy(dtype=float), paired["high"].to_numpy(dtype=float)
+    return tuple((float(D), 1 if a > 0 else -1) for D, a, b in zip(sizes, low, high, strict=True) if a > 0 or b < 0)
+
+
+def measured_crossings(differences: pd.DataFrame, paired: pd.DataFrame, level: float) -> tuple[MeasuredCrossing, ...]:
+    """Return the crossings that lie between two sizes of established, opposite sign.
+
+    Parameters
+    ----------
+    differences : DataFrame
+        One row per seed block, one column per size, ascending; NaN where a block lacks a pair.
+    paired : DataFrame
+        Their means and intervals (``pair_up``).
+    level : float
+        Probability of the intervals.
+
+    Returns
+    -------
+    tuple of MeasuredCrossing
+        Ascending; empty where no change of sign stands out of the noise.
+    """
+    signs = established_signs(paired)
+    found = []
+    for (low, before), (high, after) in pairwise(signs):
+        if before != after:
+            sizes = differences.columns.to_numpy(dtype=float)
+            found.append(_crossing(differences.iloc[:, (sizes >= low) & (sizes <= high)], after, level))
+    return tuple(found)
+
+
+def _crossing(part: pd.DataFrame, direction: int, level: float) -> MeasuredCrossing:
+    """Return the crossing between the first and last column of ``part``."""
+    sizes = np.asarray(part.columns, dtype=float)
+    grid, mean, half = _band(np.log(sizes), part.to_numpy(dtype=float), level)
+    turned = np.flatnonzero(np.sign(mean[:-1]) != np.sign(mean[1:]))
+    k = int(turned[0])  # where the noise makes the mean cross more than once, the interval spans all of them
+    share = mean[k] / (mean[k] - mean[k + 1])
+    value = grid[k] + share * (grid[k + 1] - grid[k])
+    open_to_zero = np.flatnonzero(np.abs(mean) <= half)
+    ends = (open_to_zero[0], open_to_zero[-1]) if len(open_to_zero) else (k, k + 1)
+    low, high = (float(np.exp(grid[end])) for end in ends)
+    return MeasuredCrossing(float(np.exp(value)), (low, high), direction, (float(sizes[0]), float(sizes[-1])))
+
+
+def _band(x: Array, differences: Array, level: float) -> tuple[Array, Array, Array]:
+    """Return log sizes, mean difference and half width of its Student interval on a grid that holds every size."""
+    from scipy.special import stdtrit
+
+    grids, means, halves = [], [], []
+    for i in range(len(x) - 1):
+        ends = differences[:, i : i + 2]
+        ends = ends[np.isfinite(ends).all(axis=1)]  # only blocks that have both pairs can be joined
+        w = np.linspace(0, 1, _STEPS + 1)
+        joined = ends[:, :1] * (1 - w) + ends[:, 1:] * w
+        blocks = len(joined)
+        spread = joined.std(axis=0, ddof=1) / np.sqrt(blocks) if blocks > 1 else np.full(len(w), np.inf)
+        grids.append(x[i] + w * (x[i + 1] - x[i]))
+        means.append(joined.mean(axis=0) if blocks else np.full(len(w), np.nan))
+        halves.append(float(stdtrit(max(1, blocks - 1), 0.5 + level / 2)) * spread)
+    return np.concatenate(grids), np.concatenate(means), np.concatenate(halves)
