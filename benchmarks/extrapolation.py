@@ -6,7 +6,8 @@ Command: ``OMP_NUM_THREADS=1 python benchmarks/extrapolation.py`` (about four mi
 
 RMSLE: per curve, root mean squared difference of logs over the points that were not trained on; then mean and median
 over curves. Amounts: all training rows and their tail (``Training`` = 0); the first 50% or 30% of the training rows by
-count (rounded down, at least 4) and all the rest. Predictions of image-classification error are capped at 1 for every law.
+count (rounded down, at least 4) and all the rest. Predictions of image-classification error are capped at 1 for all
+laws.
 
 **The score that counts** is leave-one-data-set-out (bird, c, cal, inet): each data set is predicted with the constants
 of :class:`Tempering` that are best on the other three, among the 216 of ``POOL``; best is the lowest mean, over data

@@ -2,16 +2,16 @@ r"""Fitting a law of a learning curve: exact solves over a grid of shapes, then 
 
 It minimises :math:`\sum_i w_i (\log f(x_i; \theta) - \log y_i)^2`. For every shape of the law's grid the linear
 parameters are solved for exactly (to first order in log y), all candidates are scored on the true objective, and the
-best few are polished by a bounded Levenberg-Marquardt method (scipy's trust region) with the analytic gradient. The
-same points give the same fit, in any order and unit.
+best few are polished by Levenberg-Marquardt steps within the bounds, with the analytic gradient. The same points give
+the same fit, in any order and unit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from tippingpoint.errors import FitError
 from tippingpoint.laws.curves import CurveLaw, LinearForms, curve_law
@@ -21,6 +21,9 @@ __all__ = ["FittedCurve", "fit_curve"]
 
 _POLISHED = 4  # candidates that are polished, the best of the grid
 _LOWEST = 1e-300
+_STEPS = 300
+_STUCK = 1e10  # a damping above which no step helps
+_SMALL_GAIN = 1e-10  # of the objective, in one step
 
 
 @dataclass(frozen=True)
@@ -174,12 +177,40 @@ def _polish(
         result: Array = root[:, None] * np.clip(np.nan_to_num(values), -1e12, 1e12)
         return result
 
-    margin = 1e-10 * np.minimum(1.0, high - low)
-    inside = np.clip(_inner(law, start), low + margin, high - margin)
-    found = least_squares(
-        residual, inside, jac=slope, bounds=(low, high), x_scale="jac", ftol=1e-12, xtol=1e-12, gtol=1e-14, max_nfev=200
-    )
-    return outer(found.x), float(2 * found.cost)
+    best, cost = _descend(residual, slope, np.clip(_inner(law, start), low, high), low, high)
+    return outer(best), cost
+
+
+def _descend(
+    residual: Callable[[Array], Array], slope: Callable[[Array], Array], start: Array, low: Array, high: Array
+) -> tuple[Array, float]:
+    """Return the minimum of the sum of squares by Levenberg-Marquardt steps, cut at the bounds."""
+    theta, r = start, residual(start)
+    cost, damping = float(r @ r), 1e-3
+    for _ in range(_STEPS):
+        jacobian = slope(theta)
+        downhill = -(jacobian.T @ r)
+        free = ~(((theta <= low) & (downhill < 0)) | ((theta >= high) & (downhill > 0)))
+        if not free.any():
+            break
+        size = np.maximum(np.sqrt(np.sum(jacobian[:, free] ** 2, axis=0)), 1e-12)
+        better = False
+        while not better and damping < _STUCK:
+            tall = np.concatenate([jacobian[:, free], np.sqrt(damping) * np.diag(size)])
+            step = np.linalg.lstsq(tall / size, np.concatenate([-r, np.zeros(len(size))]), rcond=None)[0] / size
+            trial = theta.copy()
+            trial[free] = np.clip(theta[free] + step, low[free], high[free])
+            r_trial = residual(trial)
+            trial_cost = float(r_trial @ r_trial)
+            better = trial_cost < cost
+            damping = max(damping / 5, 1e-15) if better else damping * 4
+        if not better:
+            break
+        done = cost - trial_cost <= _SMALL_GAIN * cost
+        theta, r, cost = trial, r_trial, trial_cost
+        if done:
+            break
+    return theta, cost
 
 
 def _inner(law: CurveLaw, theta: Array) -> Array:

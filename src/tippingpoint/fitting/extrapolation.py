@@ -16,6 +16,8 @@ from tippingpoint.laws.curves.law import Array
 __all__ = ["CurveExtrapolator", "CurvePrediction"]
 
 _USUAL = 4  # fewer training points than this are warned about
+_SMALLEST, _LARGEST = 1e-100, 1e100  # of sizes and scores
+_FARTHEST_LOG = 700.0
 
 
 class CurvePrediction(NamedTuple):
@@ -135,15 +137,15 @@ class CurveExtrapolator:
         if not hasattr(self, "misfit_"):
             raise NotFittedError("The curve is not fitted yet; call fit(x, y) first.")
         sizes = np.atleast_1d(np.asarray(x, dtype=float))
-        if not (np.isfinite(sizes).all() and (sizes > 0).all()):
-            raise FitError("Sizes to predict at must be finite and above 0.")
+        if not ((sizes >= _SMALLEST) & (sizes <= _LARGEST)).all():
+            raise FitError(f"Sizes to predict at must be above 0 (from {_SMALLEST:g} to {_LARGEST:g}).")
         logs = self._log_predict(sizes)
         if interval is None:
             return CurvePrediction(sizes, np.exp(logs), None, None)
         if self.law != "auto":
             raise FitError("Intervals are calibrated for the law 'auto' alone; leave the interval or the law out.")
         half = half_width(interval, self.scale(sizes))
-        low, high = np.exp(logs - half), np.exp(logs + half)
+        low, high = (np.exp(np.clip(ends, -_FARTHEST_LOG, _FARTHEST_LOG)) for ends in (logs - half, logs + half))
         return CurvePrediction(sizes, np.exp(logs), low, np.minimum(high, 1.0) if self._rate else high)
 
     def scale(self, x: Array) -> Array:
@@ -152,7 +154,8 @@ class CurveExtrapolator:
 
     def _fit_auto(self, x: Array, y: Array) -> None:
         settings = self.tempering
-        self._grids = [solve_grid(x, y, settings.recency, settings.effective, odds) for odds in _laws(self._rate)]
+        laws = (False, True) if self._rate and len(np.unique(x[y < 1])) > 1 else (False,)
+        self._grids = [solve_grid(x, y, settings.recency, settings.effective, odds) for odds in laws]
         logs = [exponent_weights(grid, settings) @ np.log(grid.misfit) for grid in self._grids]
         self.misfit_ = float(np.exp(np.mean(logs)))
 
@@ -161,7 +164,7 @@ class CurveExtrapolator:
             logs, _ = average(self._grids, self.tempering, x)
             return np.minimum(logs, 0.0) if self._rate else logs
         with np.errstate(over="ignore"):
-            result: Array = np.log(np.maximum(self.fitted_.predict(x), 1e-300))
+            result: Array = np.log(np.clip(self.fitted_.predict(x), 1e-300, 1e300))
         return result
 
     def _warn(self, zeros: int) -> tuple[str, ...]:
@@ -181,11 +184,6 @@ class CurveExtrapolator:
         return bool(np.any(np.asarray(x, dtype=float) > FARTHEST * self.largest_))
 
 
-def _laws(rate: bool) -> tuple[bool, ...]:
-    """Return for which laws z is the odds: plain always, odds where scores are rates."""
-    return (False, True) if rate else (False,)
-
-
 def _points(x: Array, y: Array) -> tuple[Array, Array]:
     """Return sizes and scores as checked floats."""
     try:
@@ -195,10 +193,10 @@ def _points(x: Array, y: Array) -> tuple[Array, Array]:
     if sizes.ndim != 1 or sizes.shape != scores.shape:
         raise FitError(f"Sizes and scores must be lists of one length, not {sizes.shape} and {scores.shape}.")
     faults = []
-    if not (np.isfinite(sizes).all() and (sizes > 0).all()):
-        faults.append("Sizes must be finite and above 0.")
-    if not (np.isfinite(scores).all() and (scores >= 0).all()):
-        faults.append("Scores must be finite and not negative.")
+    if not ((sizes >= _SMALLEST) & (sizes <= _LARGEST)).all():
+        faults.append(f"Sizes must be above 0 (from {_SMALLEST:g} to {_LARGEST:g}); leave the other points out.")
+    if not ((scores == 0) | ((scores >= _SMALLEST) & (scores <= _LARGEST))).all():
+        faults.append(f"Scores must be 0 or from {_SMALLEST:g} to {_LARGEST:g}; leave the other points out.")
     if faults:
         raise FitError(faults)
     return sizes, scores

@@ -33,7 +33,8 @@ __all__ = ["EXPONENTS", "Grid", "Tempering", "average", "exponent_weights", "sol
 Mask = NDArray[np.bool_]
 
 EXPONENTS: Array = np.geomspace(0.03, 5.0, 48)
-_TINY = 1e-12  # below it a prediction, a misfit or a variance counts as this
+_TINY = 1e-12  # below it a prediction (in units of the curve), a misfit or a variance counts as this
+_HUGE = 1e200
 
 
 class Tempering(NamedTuple):
@@ -64,7 +65,7 @@ class Grid(NamedTuple):
     Attributes
     ----------
     floor, coefficient : ndarray, shape (J,)
-        E and b in units of z.
+        E and b in units of ``unit``.
     misfit : ndarray, shape (J,)
         S, weighted mean squared log residual.
     allowed : ndarray of bool, shape (J,)
@@ -73,6 +74,8 @@ class Grid(NamedTuple):
         n_e.
     largest : float
         x_max.
+    unit : float
+        Geometric mean of z over the curve's points.
     odds : bool
         Whether z is the odds.
     """
@@ -83,12 +86,12 @@ class Grid(NamedTuple):
     allowed: Mask
     effective: float
     largest: float
+    unit: float
     odds: bool
 
     def log_predictions(self, x: Array) -> Array:
         """Return log y by every exponent at sizes (T,), shape (J, T)."""
-        z = self.floor[:, None] + self.coefficient[:, None] * _powers(x, self.largest)
-        result: Array = np.log(_back(z, self.odds))
+        result: Array = np.log(_back(self.floor, self.coefficient, _powers(x, self.largest), self.unit, self.odds))
         return result
 
 
@@ -100,7 +103,7 @@ def solve_grid(x: Array, y: Array, recency: float, effective: float, odds: bool)
     x : ndarray, shape (n,)
         Sizes above 0, at least two different ones.
     y : ndarray, shape (n,)
-        Scores above 0; with ``odds`` none above 1 (a score of 1 then has weight 0: its odds are infinite).
+        Scores above 0; with ``odds`` none above 1, and some below (a score of 1 has weight 0: its odds are infinite).
     recency, effective : float
         See :class:`Tempering`.
     odds : bool
@@ -108,13 +111,17 @@ def solve_grid(x: Array, y: Array, recency: float, effective: float, odds: bool)
     """
     weight = _recent(x, recency, effective)
     powers = _powers(x, float(x.max()))
-    slope = (1 - y) ** 2 / y if odds else 1 / y  # d log y / d z
-    scaled = 1 - y if odds else np.ones_like(y)  # slope times z
+    scaled = 1 - y if odds else np.ones_like(y)  # d log y / d z, times z
+    used = scaled > 0
+    logs = np.log(y[used]) - (np.log1p(-y[used]) if odds else 0.0)  # log z
+    unit = float(np.exp(np.mean(logs)))
+    slope = np.zeros_like(y)  # d log y / d z, z in units of ``unit``
+    slope[used] = scaled[used] / np.exp(logs - np.mean(logs))
     floor, coefficient, clipped = _solve(weight, powers, slope, scaled)
-    fitted = _back(floor[:, None] + coefficient[:, None] * powers, odds)
+    fitted = _back(floor, coefficient, powers, unit, odds)
     misfit = np.sum(weight * np.log(fitted / y) ** 2, axis=1) + _TINY
     return Grid(
-        floor, coefficient, misfit, _allowed(clipped, misfit), float(1 / np.sum(weight**2)), float(x.max()), odds
+        floor, coefficient, misfit, _allowed(clipped, misfit), float(1 / np.sum(weight**2)), float(x.max()), unit, odds
     )
 
 
@@ -150,6 +157,9 @@ def _recent(x: Array, recency: float, effective: float) -> Array:
 
 def _solve(weight: Array, powers: Array, slope: Array, scaled: Array) -> tuple[Array, Array, Mask]:
     """Return floor, coefficient (J,) and where the floor would be negative; least squares in slope * z, both >= 0."""
+    largest = slope.max()
+    slope = slope / largest  # so that no square overflows
+    scaled = scaled / largest
     v = weight * slope**2
     total = v.sum()
     mean_p = powers @ v / total
@@ -181,8 +191,9 @@ def _powers(x: Array, largest: float) -> Array:
     return result
 
 
-def _back(z: Array, odds: bool) -> Array:
-    """Return y from z."""
-    lifted = np.maximum(z, _TINY)
-    result: Array = lifted / (1 + lifted) if odds else lifted
-    return result
+def _back(floor: Array, coefficient: Array, powers: Array, unit: float, odds: bool) -> Array:
+    """Return y, shape (J, n), from z = unit (floor + coefficient powers)."""
+    with np.errstate(over="ignore"):
+        z = np.clip(floor[:, None] + coefficient[:, None] * powers, _TINY, _HUGE) * unit
+        result: Array = z / (1 + z) if odds else z
+    return np.clip(result, 1e-300, 1e300)
