@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tippingpoint.cli._common import print_json
+from tippingpoint.cli._study import DirectoryOption, SettingsOption, StudyArgument, WorkersOption
 
 if TYPE_CHECKING:
     from tippingpoint.study.plan import Plan
@@ -21,16 +21,10 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    study: Annotated[str, typer.Argument(metavar="PRESET_OR_YAML", help="A preset's name or a study file.")],
-    directory: Annotated[
-        Path | None, typer.Option("--dir", help="Study directory.", show_default="studies/NAME", readable=False)
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. seeds=2. Repeatable.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes.", show_default="one for each core")
-    ] = None,
+    study: StudyArgument,
+    directory: DirectoryOption = None,
+    settings: SettingsOption = None,
+    workers: WorkersOption = None,
     no_timing: Annotated[bool, typer.Option("--no-timing", help="Time no synthetic steps.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
