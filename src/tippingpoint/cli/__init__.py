@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("run", "init", "plan", "status", "fit", "predict", "extrapolate", "boundary", "report", "data")
+COMMANDS = ("run", "init", "plan", "status", "fit", "predict", "compare", "extrapolate", "boundary", "report", "data")
 
 
 def main(arguments: list[str] | None = None) -> int:

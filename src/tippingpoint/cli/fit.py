@@ -9,11 +9,10 @@ import typer
 from tippingpoint.cli._common import print_json, split_names
 
 if TYPE_CHECKING:
-    from tippingpoint.laws import AdditivePowerLaw
-    from tippingpoint.laws.surface import SurfaceLaw
+    from tippingpoint.laws import AdditivePowerLaw, AutoLaw, SurfaceLaw
     from tippingpoint.runs import Runs
 
-__all__ = ["choose_runs", "new_law", "register"]
+__all__ = ["choose_runs", "definitions", "new_law", "register"]
 
 RunsArgument = Annotated[
     str, typer.Argument(metavar="RUNS", help="A CSV, JSONL or Parquet file, or a study directory.")
@@ -65,10 +64,12 @@ def register(app: typer.Typer) -> None:
 
         [bold]tippingpoint fit runs.csv --axes n_pretrain,n_params --target error[/bold]
         """
+        from tippingpoint.laws import AdditivePowerLaw
+
         group = {"recipe": recipe, "stage": stage, "upstream": upstream, "downstream": downstream}
         chosen, names = choose_runs(runs, axes, target, define, where, group)
         fitted = new_law(law, names, objective, bootstrap, seed).fit(chosen, target)
-        found = fitted.to_dict(level)
+        found = fitted.to_dict(level) if bootstrap or isinstance(fitted, AdditivePowerLaw) else fitted.to_dict(None)
         if as_json:
             print_json(found)
         else:
@@ -87,21 +88,25 @@ def choose_runs(
     from tippingpoint.runs import default_axes, read_runs, select_group
 
     names = split_names(axes)
-    table = read_runs(source, axes=names, target=target, define=_definitions(define), where=where)
+    table = read_runs(source, axes=names, target=target, define=definitions(define), where=where)
     chosen = select_group(table, **group)
     return chosen, names or default_axes(chosen)
 
 
-def new_law(name: str, axes: list[str], objective: str, bootstrap: int, seed: int) -> AdditivePowerLaw | SurfaceLaw:
+def new_law(
+    name: str, axes: list[str], objective: str, bootstrap: int, seed: int
+) -> AdditivePowerLaw | SurfaceLaw | AutoLaw:
     """Return an unfitted law by its name; an unknown one is an error that lists them."""
     from tippingpoint.laws.registry import law_named
 
-    law = law_named("additive" if name == "auto" else name)
-    made: AdditivePowerLaw | SurfaceLaw = law(axes, objective=objective, bootstrap=bootstrap, random_state=seed)
+    law = law_named(name)
+    made: AdditivePowerLaw | SurfaceLaw | AutoLaw = law(
+        axes, objective=objective, bootstrap=bootstrap, random_state=seed
+    )
     return made
 
 
-def _definitions(texts: list[str] | None) -> dict[str, str]:
+def definitions(texts: list[str] | None) -> dict[str, str]:
     """Read ``NAME=EXPR`` options; every faulty one is named."""
     from tippingpoint.errors import InputError
 

@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
         fitted = new_law(law, names, objective, bootstrap, seed).fit(chosen, target)
         guess = fitted.predict(sizes, interval=interval if bootstrap else None)
         if as_json:
-            print_json(guess.to_dict())
+            print_json({**guess.to_dict(), "notes": list(fitted.notes_)})
             return
         place = ", ".join(f"{axis} = {size:g}" for axis, size in guess.at.items())
         print(f"{target} at {place}: {float(guess):.6g}")

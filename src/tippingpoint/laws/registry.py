@@ -13,6 +13,7 @@ from typing import Any
 
 from tippingpoint.errors import FitError, did_you_mean
 from tippingpoint.laws.additive import AdditivePowerLaw
+from tippingpoint.laws.auto import AutoLaw
 from tippingpoint.laws.interaction import InteractionLaw
 from tippingpoint.laws.multiplicative import FlooredMultiplicativeLaw, MultiplicativeLaw
 from tippingpoint.laws.surface import SurfaceLaw
@@ -34,13 +35,15 @@ def law_names() -> tuple[str, ...]:
 
 
 def law_named(name: str) -> Any:
-    """Return the class of a law by its name.
+    """Return the class of a law by its name; ``auto`` is the average of :class:`~tippingpoint.laws.auto.AutoLaw`.
 
     Raises
     ------
     FitError
         There is none of this name, or what an entry point brings cannot be loaded or is no law.
     """
+    if name == AutoLaw.name:
+        return AutoLaw
     if name in _OURS:
         return _OURS[name]
     for point in entry_points(group=ENTRY_POINT):

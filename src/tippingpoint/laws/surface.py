@@ -274,9 +274,10 @@ class SurfaceLaw:
 
     # -- showing -------------------------------------------------------------------------------------------------
 
-    def to_dict(self, level: float = 0.9) -> dict[str, Any]:
-        """Return the JSON of ``tippingpoint fit``, with all parameters under ``parameters``."""
+    def to_dict(self, level: float | None = 0.9) -> dict[str, Any]:
+        """Return the JSON of ``tippingpoint fit``, all parameters under ``parameters``; no intervals at level None."""
         parameters = self.parameters_
+        spans = {} if level is None else self.intervals(level)
         terms = {}
         for axis, found in self.identifiability_.items():
             coefficient, exponent = self.formula.term(axis, parameters)
@@ -287,7 +288,6 @@ class SurfaceLaw:
                 "swing": found.swing,
                 "reason": found.reason,
             }
-        drawn = self._drawn is not None
         return {
             "law": self.name,
             "axes": list(self.axes),
@@ -299,8 +299,8 @@ class SurfaceLaw:
             "floor": self.floor_,
             "terms": terms,
             "parameters": parameters,
-            "intervals": {name: list(pair) for name, pair in self.intervals(level).items()} if drawn else {},
-            "level": level if drawn else None,
+            "intervals": {name: list(pair) for name, pair in spans.items()},
+            "level": level,
             "warnings": list(self.warnings_),
             "notes": list(self.notes_),
         }
@@ -331,6 +331,7 @@ class SurfaceLaw:
 
     def summary(self, level: float = 0.9) -> None:
         """Print the fit: status first, then parameters with intervals, then what each axis does."""
+        self._draw()
         print(self._text(level))
 
     def __str__(self) -> str:

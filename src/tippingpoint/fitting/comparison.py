@@ -1,0 +1,292 @@
+r"""Several laws of the same runs: held-out error, AICc, weights, and the choice among them.
+
+*Backtests* decide: a law's score is the root of its mean squared log error over the folds of the largest scales
+(:mod:`tippingpoint.fitting.backtest`). *AICc* is shown beside them:
+
+.. math:: \mathrm{AICc} = n \ell + 2 p + \frac{2 p (p + 1)}{n - p - 1}
+
+with p parameters, n the runs that count as independent (checkpoints where they are told) and l the log of the mean
+loss, doubled where Huber's loss is linear (a Laplace likelihood), by the share of linear residuals of all laws together
+so that laws are measured alike. AICc judges the fit inside the data; it cannot see how a law extrapolates.
+
+Deliberately not built: choosing by AICc wherever a scale can be held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tippingpoint.errors import FitError
+from tippingpoint.fitting.backtest import Fitted, Fitter, Fold, block_folds, fitter, fold_score, largest_folds
+from tippingpoint.fitting.objectives import objective_named
+from tippingpoint.fitting.rivals import independent_runs
+from tippingpoint.runs import Runs
+
+__all__ = ["AVERAGED", "DEFAULT_LAWS", "SHARPNESS", "Comparison", "LawScore", "backtest_weights", "compare_laws"]
+
+Array = NDArray[np.float64]
+
+DEFAULT_LAWS = ("additive", "multiplicative", "multiplicative-floor", "transfer", "interaction")
+AVERAGED = ("additive", "multiplicative", "multiplicative-floor")  #: what ``--law auto`` averages
+SHARPNESS = 4.0  #: weights are (mean squared error of the largest scales)^-SHARPNESS: see benchmarks/law_choice.py
+
+
+@dataclass(frozen=True)
+class LawScore:
+    """What one law does on the runs.
+
+    Attributes
+    ----------
+    law : str
+    status : str
+        Of the fit to all rows.
+    objective : float
+        The sum that was minimised.
+    n_parameters : int
+    aicc : float
+        Infinite where there are too few runs for it.
+    largest : dict of str to float
+        RMSLE on the largest scale of each axis, fitted without it.
+    rmsle : float
+        Root of the mean squared error over those folds; the score that chooses.
+    blocks : float
+        RMSLE over seed blocks left out one by one; NaN with a single block.
+    weight : float
+        Share in an average of all the laws compared.
+    """
+
+    law: str
+    status: str
+    objective: float
+    n_parameters: int
+    aicc: float
+    largest: dict[str, float]
+    rmsle: float
+    blocks: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Laws in order, the best first.
+
+    Attributes
+    ----------
+    scores : tuple of LawScore
+    chosen : str
+        The law with the least held-out error.
+    rule : str
+        How it was chosen, in a sentence.
+    skipped : dict of str to str
+        Laws that cannot be fitted to these axes, and why.
+    axes : tuple of str
+    target : str
+    n_runs : int
+    warnings, notes : tuple of str
+    """
+
+    scores: tuple[LawScore, ...]
+    chosen: str
+    rule: str
+    skipped: dict[str, str]
+    axes: tuple[str, ...]
+    target: str
+    n_runs: int
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the JSON of ``tippingpoint compare``."""
+        least = min((one.aicc for one in self.scores), default=np.inf)
+        laws = [
+            {
+                "law": one.law,
+                "status": one.status,
+                "objective": one.objective,
+                "n_parameters": one.n_parameters,
+                "aicc": one.aicc,
+                "delta_aicc": one.aicc - least if np.isfinite(one.aicc) else None,
+                "largest": one.largest,
+                "rmsle": one.rmsle,
+                "blocks": one.blocks,
+                "weight": one.weight,
+            }
+            for one in self.scores
+        ]
+        return {
+            "axes": list(self.axes),
+            "target": self.target,
+            "n_runs": self.n_runs,
+            "laws": laws,
+            "chosen": self.chosen,
+            "rule": self.rule,
+            "skipped": self.skipped,
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
+        }
+
+
+def compare_laws(
+    runs: Runs,
+    axes: Sequence[str],
+    target: str = "error",
+    *,
+    laws: Sequence[str] = DEFAULT_LAWS,
+    objective: str = "huber-log",
+    huber_delta: float = 1e-3,
+    blocks: bool = True,
+) -> Comparison:
+    """Fit several laws to one group of runs and score each by what it foretells.
+
+    Parameters
+    ----------
+    runs : Runs
+        One group.
+    axes : sequence of str
+        Columns of sizes.
+    target : str, default "error"
+        Column to explain.
+    laws : sequence of str
+        Their names. Of the default ones, those that need an axis which is not there are skipped; a law that was asked
+        for and cannot be fitted is skipped as well, unless it is the only one.
+    objective, huber_delta
+        See :mod:`tippingpoint.fitting.objectives`; the same for every law.
+    blocks : bool, default True
+        Whether seed blocks are left out one by one as well.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    RunsError
+        Cells are missing or out of range, with their rows.
+    FitError
+        A setting is wrong, or no law is left.
+    """
+    chosen = objective_named(objective, huber_delta)
+    runs.require(axes, target, positive_target=chosen.on_logs)
+    sizes, y = np.column_stack([runs.numbers(axis) for axis in axes]), runs.numbers(target)
+    ready, skipped = _ready(laws, axes, objective, huber_delta)
+    fitted = {name: fit(sizes, y) for name, (fit, _) in ready.items()}
+    largest, left_out = largest_folds(sizes, axes), block_folds(runs) if blocks else []
+    errors = {name: [fold_score(fit, sizes, y, fold) for fold in largest] for name, (fit, _) in ready.items()}
+    inside = {name: [fold_score(fit, sizes, y, fold) for fold in left_out] for name, (fit, _) in ready.items()}
+    aicc = _aicc(fitted, {name: count for name, (_, count) in ready.items()}, sizes, y, runs, chosen.name, huber_delta)
+    weights = backtest_weights([_mean(errors[name]) for name in ready]) if largest else _akaike(list(aicc.values()))
+    scores = [
+        LawScore(
+            name,
+            law.status,
+            law.objective,
+            ready[name][1],
+            aicc[name],
+            {fold.name: float(np.sqrt(error)) for fold, error in zip(largest, errors[name], strict=True)},
+            float(np.sqrt(_mean(errors[name]))),
+            float(np.sqrt(_mean(inside[name]))),
+            float(weight),
+        )
+        for (name, law), weight in zip(fitted.items(), weights, strict=True)
+    ]
+    by_scale = bool(largest)
+    scores.sort(key=lambda one: (one.rmsle if by_scale else one.aicc, one.n_parameters))
+    rule, warnings = _rule(largest, axes)
+    return Comparison(tuple(scores), scores[0].law, rule, skipped, tuple(axes), target, len(y), warnings, runs.notes)
+
+
+def backtest_weights(errors: Sequence[float]) -> Array:
+    """Return the share of each law in an average, from mean squared errors on the largest scales.
+
+    Parameters
+    ----------
+    errors : sequence of float
+        NaN or infinite where a law has none; if none has, the shares are equal.
+
+    Returns
+    -------
+    ndarray
+        Proportional to errors^-SHARPNESS, with sum 1.
+    """
+    found = np.asarray(errors, dtype=float)
+    usable = np.isfinite(found)
+    if not usable.any():
+        return np.full(len(found), 1.0 / len(found))
+    least = max(float(found[usable].min()), 1e-24)
+    shares = np.where(usable, (np.maximum(np.where(usable, found, 1.0), 1e-24) / least) ** -SHARPNESS, 0.0)
+    result: Array = shares / shares.sum()
+    return result
+
+
+def _akaike(aicc: Sequence[float]) -> Array:
+    """Return Akaike's weights, all on the first law where there are too few runs for any."""
+    found = np.asarray(aicc, dtype=float)
+    if not np.isfinite(found).any():
+        shares: Array = np.eye(len(found))[0]
+        return shares
+    shares = np.exp(-0.5 * np.minimum(found - found.min(), 1400.0))
+    result: Array = shares / shares.sum()
+    return result
+
+
+def _ready(
+    laws: Sequence[str], axes: Sequence[str], objective: str, huber_delta: float
+) -> tuple[dict[str, tuple[Fitter, int]], dict[str, str]]:
+    """Return how each law is fitted, and why some cannot be; an unknown name is an error."""
+    from tippingpoint.laws.registry import law_named
+
+    ready, skipped = {}, {}
+    for name in dict.fromkeys(laws):
+        law_named(name)
+        try:
+            ready[name] = fitter(name, axes, objective, huber_delta)
+        except FitError as error:
+            skipped[name] = " ".join(error.faults)
+    if not ready:
+        raise FitError([*skipped.values()] or "Name at least one law to compare.")
+    return ready, skipped
+
+
+def _mean(errors: Sequence[float]) -> float:
+    return float(np.mean(errors)) if len(errors) else float("nan")
+
+
+def _aicc(
+    fitted: dict[str, Fitted],
+    counts: dict[str, int],
+    sizes: Array,
+    y: Array,
+    runs: Runs,
+    objective: str,
+    huber_delta: float,
+) -> dict[str, float]:
+    """Return AICc by law."""
+    n = independent_runs(runs)
+    linear = 0.0
+    if objective == "huber-log":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = [np.abs(np.log(law.predict(sizes)) - np.log(y)) > huber_delta for law in fitted.values()]
+        linear = float(np.mean(shares))
+    found = {}
+    for name, law in fitted.items():
+        p = counts[name]
+        loss = max(law.objective / len(y), 1e-24)
+        small = 2 * p * (p + 1) / (n - p - 1) if n > p + 1 else np.inf
+        found[name] = float(n * (1 + linear) * np.log(loss) + 2 * p + small)
+    return found
+
+
+def _rule(largest: Sequence[Fold], axes: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Return how the choice is made in a sentence, and what limits it."""
+    if not largest:
+        return "Chosen by AICc.", (
+            "No axis has three sizes, so that no largest scale can be held out; laws are compared by AICc alone.",
+        )
+    names = [fold.name for fold in largest]
+    short = [axis for axis in axes if axis not in names]
+    said = [f"{axis} has fewer than three sizes: its largest scale cannot be held out." for axis in short]
+    return f"Chosen by the error on the largest scale of {', '.join(names)}, each held out in turn.", tuple(said)
