@@ -54,7 +54,7 @@ def test_text_ends_with_the_score(table: Path, capsys: pytest.CaptureFixture[str
     code, out, _ = call(capsys, str(table), "--x", "images", "--y", "error rate", "--train", "train")
     assert code == 0
     assert "curve: 4 training points, 3 predictions, RMSLE 0.0" in out
-    assert "RMSLE over 1 curves (law auto): mean 0.0" in out
+    assert "RMSLE over 1 curve (law auto): mean 0.0" in out
 
 
 @pytest.mark.parametrize(

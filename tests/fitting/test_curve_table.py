@@ -57,6 +57,17 @@ def test_without_training_column_it_looks_beyond() -> None:
     assert asked.curves[0].x.tolist() == [1e4]
 
 
+def test_summary_and_html(capsys: pytest.CaptureFixture[str]) -> None:
+    found = tp.extrapolate(table(), x="images", y="error", group=["model"], train="train", interval=0.9)
+    found.summary()
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("model a: 4 training points, 2 predictions, RMSLE 0.0")
+    assert said[1].startswith("  at 1600: 0.")
+    assert "90% of the time in [" in said[1]
+    assert said[-1].startswith("Intervals of level 0.9 hold 100.0%")
+    assert "<table" in found._repr_html_()
+
+
 def test_named_laws() -> None:
     found = tp.extrapolate(table(), x="images", y="error", group=["model"], train="train", law="m2")
     assert found.to_dict()["mean_rmsle"] < 1e-5

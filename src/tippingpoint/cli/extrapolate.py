@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tippingpoint.cli._common import print_json, split_names
 
-if TYPE_CHECKING:
-    from tippingpoint.fitting.curve_table import ExtrapolatedCurve, Extrapolation
-
 __all__ = ["register"]
-
-_SHOWN = 12  # predictions of one curve that are printed
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +45,7 @@ def register(app: typer.Typer) -> None:
         if as_json:
             print_json(found.to_dict())
         else:
-            _show(found)
+            found.summary()
 
 
 def _sizes(text: str | None) -> list[float] | None:
@@ -67,35 +62,3 @@ def _sizes(text: str | None) -> list[float] | None:
     if faults:
         raise InputError(faults)
     return sizes or None
-
-
-def _show(found: Extrapolation) -> None:
-    """Print every curve in a few lines, then the scores."""
-    for note in found.notes:
-        print(note)
-    for curve in found.curves:
-        _show_curve(curve, alone=len(found.curves) <= 3)
-    scores = found.rmsles
-    if scores:
-        told = found.to_dict()
-        mean, median = told["mean_rmsle"], told["median_rmsle"]
-        print(f"RMSLE over {len(scores)} curves (law {found.law}): mean {mean:.4f}, median {median:.4f}")
-    if found.coverage is not None:
-        print(
-            f"Intervals of level {found.level:g} hold {found.coverage:.1%} of the held-out scores (mean over curves)."
-        )
-
-
-def _show_curve(curve: ExtrapolatedCurve, alone: bool) -> None:
-    name = ", ".join(f"{key} {value}" for key, value in curve.group.items()) or "curve"
-    score = "" if curve.rmsle is None else f", RMSLE {curve.rmsle:.4f}"
-    print(f"{name}: {curve.n_train} training points, {len(curve.x)} predictions{score}")
-    for warning in curve.warnings:
-        print(f"  {warning}")
-    if not alone and curve.rmsle is not None:
-        return
-    step = max(1, -(-len(curve.x) // _SHOWN))
-    for place in range(0, len(curve.x), step):
-        ends = "" if curve.low is None or curve.high is None else f"  [{curve.low[place]:.4g}, {curve.high[place]:.4g}]"
-        seen = f"  measured {curve.y[place]:.4g}" if curve.y[place] >= 0 else ""
-        print(f"  at {curve.x[place]:.6g}: {curve.predicted[place]:.4g}{ends}{seen}")

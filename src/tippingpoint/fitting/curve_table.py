@@ -12,6 +12,7 @@ import numpy as np
 
 from tippingpoint.errors import FitError, RunsError
 from tippingpoint.fitting.conformal import FARTHEST, quantile
+from tippingpoint.fitting.curve_text import lines
 from tippingpoint.fitting.extrapolation import CurveExtrapolator
 from tippingpoint.laws.curves import curve_law
 from tippingpoint.laws.curves.law import Array
@@ -131,6 +132,14 @@ class Extrapolation:
             "coverage": self.coverage,
             "notes": list(self.notes),
         }
+
+    def summary(self) -> None:
+        """Print the curves and their scores."""
+        print("\n".join(lines(self)))
+
+    def _repr_html_(self) -> str:
+        html: str = self.to_frame().to_html(max_rows=20, index=False)
+        return html
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a prediction: the group's columns, x, y, predicted, low, high."""

@@ -52,7 +52,10 @@ def curve_law(name: str) -> CurveLaw:
         return _OURS[wanted]()
     for point in entry_points(group=ENTRY_POINT):
         if point.name == wanted:
-            law = point.load()()
+            try:
+                law = point.load()()
+            except Exception as error:  # whatever another package does on import
+                raise FitError(f"The law '{name}' ({point.value}) cannot be loaded: {error!r}.") from error
             if not isinstance(law, CurveLaw):
                 raise FitError(f"The entry point '{name}' ({point.value}) is no CurveLaw; subclass it.")
             return law
