@@ -14,6 +14,7 @@ from tippingpoint._version import __version__
 if TYPE_CHECKING:
     from tippingpoint.boundary import Boundary, Crossing, PowerDifference, find_boundary
     from tippingpoint.errors import InputError, TippingPointError
+    from tippingpoint.fitting.comparison import compare_laws
     from tippingpoint.fitting.curve_table import Extrapolation, extrapolate
     from tippingpoint.fitting.extrapolation import CurveExtrapolator
     from tippingpoint.laws import AdditivePowerLaw
@@ -31,6 +32,7 @@ __all__ = [
     "Runs",
     "TippingPointError",
     "__version__",
+    "compare_laws",
     "extrapolate",
     "find_boundary",
     "load_example",
@@ -49,6 +51,7 @@ _ROOMS = {
     "Runs": "runs",
     "TippingPointError": "errors",
     "extrapolate": "fitting.curve_table",
+    "compare_laws": "fitting.comparison",
     "find_boundary": "boundary",
     "load_example": "runs",
     "read_runs": "runs",

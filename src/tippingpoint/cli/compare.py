@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,7 +24,6 @@ from tippingpoint.cli.fit import (
 )
 
 if TYPE_CHECKING:
-    from tippingpoint.fitting.comparison import Comparison
     from tippingpoint.fitting.shared import SharedExponents
 
 __all__ = ["register"]
@@ -70,13 +68,21 @@ def register(app: typer.Typer) -> None:
             found = {**tested.to_dict(), "notes": notes}
             whole: dict[str, Any] = {"axes": list(tested.axes), "target": target, "laws": [], "shared": found}
             whole["warnings"] = list(tested.warnings)
-            print_json(whole) if as_json else _print_shared(tested, notes)
+            if as_json:
+                print_json(whole)
+                return
+            tested.summary()
+            for sentence in notes:
+                print(f"note: {sentence}")
             return
         from tippingpoint.fitting.comparison import DEFAULT_LAWS, compare_laws
 
         chosen, names = choose_runs(runs, axes, target, define, where, group)
         result = compare_laws(chosen, names, target, laws=split_names(laws) or DEFAULT_LAWS, objective=objective)
-        print_json({**result.to_dict(), "shared": None}) if as_json else _print_table(result)
+        if as_json:
+            print_json({**result.to_dict(), "shared": None})
+        else:
+            result.summary()
 
 
 def _test_shared(
@@ -102,42 +108,3 @@ def _test_shared(
     names = names or sorted(set.intersection(*(set(default_axes(runs)) for runs in sets.values())))
     tested = compare_exponents(sets, names, target, resamples=resamples, random_state=seed)
     return tested, list(dict.fromkeys(note for runs in sets.values() for note in runs.notes))
-
-
-def _print_table(found: Comparison) -> None:
-    """Print one row a law, the best first."""
-    from tippingpoint.laws.printing import aligned
-
-    axes = list(found.scores[0].largest)
-    rows = [["law", *(f"largest {axis}" for axis in axes), "together", "blocks", "dAICc", "share", "status"]]
-    least = min(one.aicc for one in found.scores)
-    for one in found.scores:
-        scores = [*(one.largest[axis] for axis in axes), one.rmsle, one.blocks]
-        cells = [f"{score:.4f}" if math.isfinite(score) else "-" for score in scores]
-        worse = f"{one.aicc - least:.1f}" if math.isfinite(one.aicc) else "-"
-        rows.append([one.law, *cells, worse, f"{one.weight:.1%}", one.status])
-    print(f"RMSLE of {found.target} on what each law did not see ({found.n_runs} runs)\n")
-    print("\n".join(aligned(rows)))
-    print(f"\nchosen: {found.chosen}. {found.rule}")
-    for name, why in found.skipped.items():
-        print(f"left out: {name}: {why}")
-    for sentence in found.warnings:
-        print(f"warning: {sentence}")
-    for sentence in found.notes:
-        print(f"note: {sentence}")
-
-
-def _print_shared(found: SharedExponents, notes: list[str]) -> None:
-    """Print exponents, shared and each set's own, and the test."""
-    from tippingpoint.laws.printing import aligned
-
-    rows = [["exponent", "shared", *found.groups]]
-    for axis in found.axes:
-        rows.append([axis, f"{found.shared[axis]:.4g}", *(f"{found.own[group][axis]:.4g}" for group in found.groups)])
-    print("\n".join(aligned(rows)))
-    verdict = "not rejected" if found.p_value > 0.1 else "rejected"
-    print(f"\nshared exponents are {verdict} at 10%: p = {found.p_value:.3g} ({found.method})")
-    for sentence in found.warnings:
-        print(f"warning: {sentence}")
-    for sentence in notes:
-        print(f"note: {sentence}")

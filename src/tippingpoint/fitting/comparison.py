@@ -14,8 +14,10 @@ Deliberately not built: choosing by AICc wherever a scale can be held out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,13 @@ from tippingpoint.errors import FitError
 from tippingpoint.fitting.backtest import Fitted, Fitter, Fold, block_folds, fitter, fold_score, largest_folds
 from tippingpoint.fitting.objectives import objective_named
 from tippingpoint.fitting.rivals import independent_runs
-from tippingpoint.runs import Runs
+from tippingpoint.laws.printing import aligned
+from tippingpoint.runs import Runs, default_axes, read_runs, select_group
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
 
 __all__ = ["AVERAGED", "DEFAULT_LAWS", "SHARPNESS", "Comparison", "LawScore", "backtest_weights", "compare_laws"]
 
@@ -99,6 +107,28 @@ class Comparison:
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
 
+    def summary(self) -> None:
+        """Print one row a law, the best first, and how the choice was made."""
+        print(self)
+
+    def __str__(self) -> str:
+        axes = list(self.scores[0].largest)
+        rows = [["law", *(f"largest {axis}" for axis in axes), "together", "blocks", "dAICc", "share", "status"]]
+        least = min(one.aicc for one in self.scores)
+        for one in self.scores:
+            measured = [*(one.largest[axis] for axis in axes), one.rmsle, one.blocks]
+            cells = [f"{score:.4f}" if np.isfinite(score) else "-" for score in measured]
+            worse = f"{one.aicc - least:.1f}" if np.isfinite(one.aicc) else "-"
+            rows.append([one.law, *cells, worse, f"{one.weight:.1%}", one.status])
+        lines = [f"RMSLE of {self.target} on what each law did not see ({self.n_runs} runs)", "", *aligned(rows), ""]
+        lines.append(f"chosen: {self.chosen}. {self.rule}")
+        lines += [f"left out: {name}: {why}" for name, why in self.skipped.items()]
+        lines += [f"warning: {sentence}" for sentence in self.warnings]
+        return "\n".join([*lines, *(f"note: {sentence}" for sentence in self.notes)])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
     def to_dict(self) -> dict[str, object]:
         """Return the JSON of ``tippingpoint compare``."""
         least = min((one.aicc for one in self.scores), default=np.inf)
@@ -131,32 +161,37 @@ class Comparison:
 
 
 def compare_laws(
-    runs: Runs,
-    axes: Sequence[str],
+    runs: Runs | pd.DataFrame | Mapping[str, Any] | str | Path,
+    axes: Sequence[str] | None = None,
     target: str = "error",
     *,
     laws: Sequence[str] = DEFAULT_LAWS,
     objective: str = "huber-log",
     huber_delta: float = 1e-3,
     blocks: bool = True,
+    recipe: str | None = None,
+    stage: str | None = None,
+    upstream: str | None = None,
+    downstream: str | None = None,
 ) -> Comparison:
     """Fit several laws to one group of runs and score each by what it foretells.
 
     Parameters
     ----------
-    runs : Runs
-        One group.
-    axes : sequence of str
-        Columns of sizes.
+    runs : Runs, DataFrame, mapping of columns, or path
+        The table.
+    axes : sequence of str, optional
+        Columns of sizes; those of the agreed axes that vary, by default.
     target : str, default "error"
         Column to explain.
     laws : sequence of str
-        Their names. Of the default ones, those that need an axis which is not there are skipped; a law that was asked
-        for and cannot be fitted is skipped as well, unless it is the only one.
+        Their names. Those that need an axis which is not there are skipped, and said, unless none is left.
     objective, huber_delta
         See :mod:`tippingpoint.fitting.objectives`; the same for every law.
     blocks : bool, default True
         Whether seed blocks are left out one by one as well.
+    recipe, stage, upstream, downstream : str, optional
+        Which group, where the table has several.
 
     Returns
     -------
@@ -165,19 +200,35 @@ def compare_laws(
     Raises
     ------
     RunsError
-        Cells are missing or out of range, with their rows.
+        Cells are missing or out of range, with their rows; or the group is ambiguous.
     FitError
         A setting is wrong, or no law is left.
     """
-    chosen = objective_named(objective, huber_delta)
-    runs.require(axes, target, positive_target=chosen.on_logs)
-    sizes, y = np.column_stack([runs.numbers(axis) for axis in axes]), runs.numbers(target)
-    ready, skipped = _ready(laws, axes, objective, huber_delta)
+    group = select_group(read_runs(runs), recipe=recipe, stage=stage, upstream=upstream, downstream=downstream)
+    names = default_axes(group) if axes is None else list(axes)
+    group.require(names, target, positive_target=objective_named(objective, huber_delta).on_logs)
+    sizes, y = np.column_stack([group.numbers(axis) for axis in names]), group.numbers(target)
+    ready, skipped = _ready(laws, names, objective, huber_delta)
+    largest, left_out = largest_folds(sizes, names), block_folds(group) if blocks else []
+    scores = _scores(ready, group, sizes, y, largest, left_out, (objective, huber_delta))
+    rule, warnings = _rule(largest, names)
+    return Comparison(tuple(scores), scores[0].law, rule, skipped, tuple(names), target, len(y), warnings, group.notes)
+
+
+def _scores(
+    ready: dict[str, tuple[Fitter, int]],
+    runs: Runs,
+    sizes: Array,
+    y: Array,
+    largest: list[Fold],
+    left_out: list[Fold],
+    setting: tuple[str, float],
+) -> list[LawScore]:
+    """Return the score of every law, the best first."""
     fitted = {name: fit(sizes, y) for name, (fit, _) in ready.items()}
-    largest, left_out = largest_folds(sizes, axes), block_folds(runs) if blocks else []
     errors = {name: [fold_score(fit, sizes, y, fold) for fold in largest] for name, (fit, _) in ready.items()}
     inside = {name: [fold_score(fit, sizes, y, fold) for fold in left_out] for name, (fit, _) in ready.items()}
-    aicc = _aicc(fitted, {name: count for name, (_, count) in ready.items()}, sizes, y, runs, chosen.name, huber_delta)
+    aicc = _aicc(fitted, {name: count for name, (_, count) in ready.items()}, sizes, y, runs, *setting)
     weights = backtest_weights([_mean(errors[name]) for name in ready]) if largest else _akaike(list(aicc.values()))
     scores = [
         LawScore(
@@ -193,10 +244,7 @@ def compare_laws(
         )
         for (name, law), weight in zip(fitted.items(), weights, strict=True)
     ]
-    by_scale = bool(largest)
-    scores.sort(key=lambda one: (one.rmsle if by_scale else one.aicc, one.n_parameters))
-    rule, warnings = _rule(largest, axes)
-    return Comparison(tuple(scores), scores[0].law, rule, skipped, tuple(axes), target, len(y), warnings, runs.notes)
+    return sorted(scores, key=lambda one: (one.rmsle if largest else one.aicc, one.n_parameters))
 
 
 def backtest_weights(errors: Sequence[float]) -> Array:

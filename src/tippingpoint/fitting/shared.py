@@ -25,6 +25,7 @@ from tippingpoint.fitting.descent import Problem, descend
 from tippingpoint.fitting.objectives import Objective, objective_named
 from tippingpoint.fitting.search import exponent_grid, solve_grid
 from tippingpoint.laws.formula import Formula, Shape, power
+from tippingpoint.laws.printing import aligned
 from tippingpoint.runs import Runs
 
 __all__ = ["SharedExponents", "compare_exponents"]
@@ -34,6 +35,7 @@ Codes = NDArray[np.intp]
 
 _WEBB = np.array([-np.sqrt(1.5), -1.0, -np.sqrt(0.5), np.sqrt(0.5), 1.0, np.sqrt(1.5)])  # Webb (2014)
 _STARTS = 12
+_LEVEL = 0.1
 _EXACT = 1e-24
 
 
@@ -74,6 +76,19 @@ class SharedExponents:
     resamples: int
     method: str
     warnings: tuple[str, ...]
+
+    def summary(self) -> None:
+        """Print exponents, shared and each set's own, and the test."""
+        print(self)
+
+    def __str__(self) -> str:
+        rows = [["exponent", "shared", *self.groups]]
+        for axis in self.axes:
+            rows.append([axis, f"{self.shared[axis]:.4g}", *(f"{self.own[group][axis]:.4g}" for group in self.groups)])
+        verdict = "not rejected" if self.p_value > _LEVEL else "rejected"
+        said = f"shared exponents are {verdict} at {_LEVEL:.0%}: p = {self.p_value:.3g} ({self.method})"
+        lines = [*aligned(rows), "", said, *(f"warning: {sentence}" for sentence in self.warnings)]
+        return "\n".join(lines)
 
     def to_dict(self) -> dict[str, object]:
         """Return the JSON, the ``shared`` part of ``tippingpoint compare``."""
