@@ -1,6 +1,6 @@
 """Learning curves beyond their data: the accuracy and the intervals of ``extrapolate``, against the laws of the field.
 
-Command: ``OMP_NUM_THREADS=1 python benchmarks/extrapolation.py`` (about four minutes on one core); it writes
+Command: ``OMP_NUM_THREADS=1 python benchmarks/extrapolation.py`` (about five minutes on one core); it writes
 ``results/extrapolation.json`` and ``results/extrapolation.md``. ``--calibrate`` prints the constants of
 ``tippingpoint.fitting.conformal`` instead. Data: ``../shared/data/fitting/revisiting_nsl`` (Alabdulmohsin et al. 2022).
 
@@ -13,15 +13,23 @@ laws.
 of :class:`Tempering` that are best on the other three, among the 216 of ``POOL``; best is the lowest mean, over data
 sets and the three amounts, of log(mean RMSLE). Intervals are calibrated on those three as well.
 
-**What was tried**, on these curves, before the shipped form: about 1,650 variants, counted with every setting of every
-constant. Kept: weights by recency, a log of the misfit in place of its ratio, averaging with the odds, a least number
-of effective points, leaving out exponents without room for a floor (which is what makes the choice carry over to data
-sets that were not looked at: without it the same protocol gives .0264/.0220). Dropped: a Gaussian process in log x as
-discrepancy (17 settings, three kernels; .0271 at best, and .08-.13 at 50%), its blends with the average (9), one joint
-average over both laws, other scales of y (-log(1-y), y/sqrt(1-y)), priors on the flattening rate, on the share of the
-floor, or proportional to a power of it, averages over several recencies, with weights from the misfit or without,
-anchoring at the last residual. The choice among criteria moves the leave-one-out mean between .0253 and .0273.
-The shipped constants were chosen with all curves in view, language models included.
+**What was tried**, on these curves, before the shipped form: about 1,700 variants, counted with every setting of every
+constant. Kept: weights by recency, the log of the misfit in place of its ratio, averaging with the odds, a least number
+of effective points, and leaving out exponents without room for a floor (what makes the choice carry over to a data set
+that was not looked at: without it the protocol gives .0264/.0220). Dropped: a Gaussian process in log x as discrepancy
+(17 settings, three kernels; .0271 at best, and .08-.13 at 50%), its blends with the average (9), one joint average over
+both laws, other scales of y (-log(1-y), y/sqrt(1-y)), priors on the rate of flattening, on the share of the floor, or
+rising with a power of it, averages over several recencies with and without weights from the misfit, anchoring at the
+last residual, and trusting the plain fit more where its residuals look independent (5).
+
+**What leave-one-out does not undo.** The protocol chooses constants, not the form: that exponents without a floor are
+left out was thought of after the figures of all four data sets had been seen. With that choice left to the protocol as
+well (none, left out, or a prior rising with the floor: 648 variants) it gives .0256/.0215, .0570, .1116. Other criteria
+of choice move the mean at 100% between .0253 and .0273 (the mean RMSLE at 100% alone, as criterion: .0271). The shipped
+constants were chosen with all curves in view, the other domains included, and lie between points of the pool.
+
+**Where it loses.** On simulated curves that *are* y = E + c x^-a with independent noise (5-30 points, up to four times
+beyond), ``--law m2`` has a mean RMSLE of about .02 and the average .08: it distrusts a law that happens to be true.
 """
 
 from __future__ import annotations
@@ -327,6 +335,13 @@ def table(result: dict[str, Any]) -> str:
         cells += [f"{told[d]:.4f}" for d in ("BB", "LM", "NMT")]
         seconds = result["seconds"].get(name)
         lines.append(f"| {name} | {' | '.join(cells)} | {'' if seconds is None else f'{seconds:.1f}'} |")
+    lines += [
+        "",
+        "Outside image classification the first row has the constants that all image curves choose, the second the "
+        "shipped ones. M1 to M4 and BNSL are at the optimum of unweighted squared log residuals, which is not where "
+        "their authors' procedures stop: those score M3 .0615/.0500, .098, .176 and M4 .0415/.0302 (README of the "
+        "data, THEORY); the optimum of M3 runs away on short curves.",
+    ]
     lines += [
         "",
         "Difference of mean RMSLE (ours, leave one data set out, minus theirs), 95% bootstrap over data sets:",

@@ -13,7 +13,8 @@ that it breaks, or that the law is wrong. That is what makes the interval cover.
 
     python benchmarks/extrapolation.py --calibrate
 
-Leave one data set out, nominal 90% covers what ``benchmarks/results/extrapolation.md`` says.
+Leave one data set out, nominal 90% covers 92, 95 and 84% (clustered standard errors 4, 3 and 7) after 100, 50 and 30%
+of the training points: see ``benchmarks/results/extrapolation.md``.
 """
 
 from __future__ import annotations

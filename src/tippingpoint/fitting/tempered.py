@@ -16,7 +16,8 @@ worse than the pure power law and survives tempering all the same). Then the two
 
 Symbols: n points, T new sizes, J exponents. All five constants of :class:`Tempering` were chosen by looking at curves;
 ``benchmarks/extrapolation.py`` chooses them again without the data set that is scored, and its docstring counts what
-was tried. The tempering kappa is for extrapolation alone: intervals of parameters need none.
+was tried. The tempering kappa is for extrapolation alone: intervals of parameters need none. Where a curve is known to
+follow one law with independent noise, that law by its name (``--law m2``) extrapolates better than this average.
 """
 
 from __future__ import annotations
