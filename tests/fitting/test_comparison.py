@@ -101,6 +101,13 @@ def test_the_true_kind_is_chosen(kind: str) -> None:
     assert true.blocks == pytest.approx(0.02, rel=0.4)
 
 
+def test_of_laws_about_as_good_the_simplest_is_chosen() -> None:
+    found = compare_laws(study("additive"), AXES, laws=["additive", "interaction"], blocks=False)
+    scores = {score.law: score.rmsle for score in found.scores}
+    assert scores["interaction"] == pytest.approx(scores["additive"], rel=0.05)  # its coupled term finds nothing
+    assert found.chosen == "additive"
+
+
 def test_auto_averages_in_log_space() -> None:
     runs = study("additive", noise=0.05, exponents=(0.1, 0.1, 0.1))
     law = AutoLaw(AXES, bootstrap=20, random_state=0).fit(runs)

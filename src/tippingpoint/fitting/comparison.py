@@ -40,6 +40,7 @@ Array = NDArray[np.float64]
 
 DEFAULT_LAWS = ("additive", "multiplicative", "multiplicative-floor", "transfer", "interaction")
 AVERAGED = ("additive", "multiplicative", "multiplicative-floor")  #: what ``--law auto`` averages
+_NEAR = 1.05  # a law with more parameters must foretell better than by this factor to be chosen
 SHARPNESS = 4.0  #: weights are (mean squared error of the largest scales)^-SHARPNESS: see benchmarks/law_choice.py
 
 
@@ -86,7 +87,7 @@ class Comparison:
     ----------
     scores : tuple of LawScore
     chosen : str
-        The law with the least held-out error.
+        Of the laws within 5% of the least held-out error, the one with the fewest parameters.
     rule : str
         How it was chosen, in a sentence.
     skipped : dict of str to str
@@ -212,7 +213,17 @@ def compare_laws(
     largest, left_out = largest_folds(sizes, names), block_folds(group) if blocks else []
     scores = _scores(ready, group, sizes, y, largest, left_out, (objective, huber_delta))
     rule, warnings = _rule(largest, names)
-    return Comparison(tuple(scores), scores[0].law, rule, skipped, tuple(names), target, len(y), warnings, group.notes)
+    return Comparison(
+        tuple(scores),
+        _choose(scores, bool(largest)),
+        rule,
+        skipped,
+        tuple(names),
+        target,
+        len(y),
+        warnings,
+        group.notes,
+    )
 
 
 def _scores(
@@ -245,6 +256,13 @@ def _scores(
         for (name, law), weight in zip(fitted.items(), weights, strict=True)
     ]
     return sorted(scores, key=lambda one: (one.rmsle if largest else one.aicc, one.n_parameters))
+
+
+def _choose(scores: Sequence[LawScore], by_scale: bool) -> str:
+    """Return the simplest of the laws that are about as good as the best; by AICc, which charges for parameters, it."""
+    best = scores[0]
+    near = [one for one in scores if by_scale and one.rmsle <= _NEAR * best.rmsle]
+    return min(near, key=lambda one: one.n_parameters).law if near else best.law
 
 
 def backtest_weights(errors: Sequence[float]) -> Array:
@@ -337,4 +355,5 @@ def _rule(largest: Sequence[Fold], axes: Sequence[str]) -> tuple[str, tuple[str,
     names = [fold.name for fold in largest]
     short = [axis for axis in axes if axis not in names]
     said = [f"{axis} has fewer than three sizes: its largest scale cannot be held out." for axis in short]
-    return f"Chosen by the error on the largest scale of {', '.join(names)}, each held out in turn.", tuple(said)
+    rule = f"Chosen by the error on the largest scale of {', '.join(names)}, each held out in turn"
+    return f"{rule}; of laws within 5% of the least, the one with the fewest parameters.", tuple(said)
