@@ -46,7 +46,7 @@ def test_json(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["prediction"] == pytest.approx(0.1 + 3 * 51200**-0.5, rel=0.02)
     assert found["interval"][0] <= found["prediction"] <= found["interval"][1]
     assert found["outside"] == {"n_pretrain": 2.0}
-    assert call("predict", table, "--at", "n_pretrain=51200", "--bootstrap", "0", "--json") == 0
+    assert call("predict", table, "--at", "n_pretrain=51200", "--interval", "0", "--json") == 0
     without = json.loads(capsys.readouterr().out)
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(without)
     assert without["interval"] is None
@@ -66,7 +66,7 @@ def test_text(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("n_pretrain", "name=number"),
         ("n_pretrai=5", "Did you mean 'n_pretrain'?"),
         ("n_pretrain=-5", "above 0"),
-        ("n_pretrain=nan", "finite"),
+        ("n_pretrain=nan", "name=number"),
     ],
 )
 def test_faults(table: Path, at: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,10 +80,14 @@ def test_predict(law: AdditivePowerLaw) -> None:
 def test_predict_draws_when_an_interval_is_asked() -> None:
     law = AdditivePowerLaw(["n_pretrain"], random_state=0).fit(study(3), recipe="distilled")
     assert law.draws_ is None
-    assert law.to_dict()["intervals"] == {}
+    assert law.to_dict(None)["intervals"] == {}
+    assert law.draws_ is None
     guess = law.predict({"n_pretrain": 1e4}, interval=0.9)
     assert law.draws_ is not None
+    assert law.intervals_from_ == "posterior"
     assert any("Only 3 seed blocks" in sentence for sentence in guess.warnings)
+    low, high = law.to_dict()["terms"]["n_pretrain"]["swing_interval"]
+    assert low < law.identifiability_["n_pretrain"].swing < high
 
 
 @pytest.mark.parametrize(

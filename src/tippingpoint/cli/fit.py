@@ -34,7 +34,10 @@ StageOption = Annotated[str | None, typer.Option("--stage", help="finetuned (unl
 UpstreamOption = Annotated[str | None, typer.Option("--upstream", help="Which upstream set.")]
 DownstreamOption = Annotated[str | None, typer.Option("--downstream", help="Which downstream set.")]
 ObjectiveOption = Annotated[str, typer.Option("--objective", help="huber-log, log or squares.")]
-BootstrapOption = Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples of seed blocks; 0 for none.")]
+BootstrapOption = Annotated[
+    int, typer.Option("--bootstrap", min=0, help="Resamples of seed blocks for the intervals; 0: from the posterior.")
+]
+IntervalsOption = Annotated[bool, typer.Option("--intervals/--no-intervals", help="Whether to give intervals.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -55,7 +58,8 @@ def register(app: typer.Typer) -> None:
         upstream: UpstreamOption = None,
         downstream: DownstreamOption = None,
         objective: ObjectiveOption = "huber-log",
-        bootstrap: BootstrapOption = 1000,
+        bootstrap: BootstrapOption = 0,
+        intervals: IntervalsOption = True,
         seed: SeedOption = 0,
         level: Annotated[float, typer.Option("--level", help="Level of the intervals.")] = 0.9,
         as_json: JsonOption = False,
@@ -64,12 +68,14 @@ def register(app: typer.Typer) -> None:
 
         [bold]tippingpoint fit runs.csv --axes n_pretrain,n_params --target error[/bold]
         """
-        from tippingpoint.laws import AdditivePowerLaw
+        from tippingpoint.laws import AdditivePowerLaw, SurfaceLaw
 
         group = {"recipe": recipe, "stage": stage, "upstream": upstream, "downstream": downstream}
         chosen, names = choose_runs(runs, axes, target, define, where, group)
         fitted = new_law(law, names, objective, bootstrap, seed).fit(chosen, target)
-        found = fitted.to_dict(level) if bootstrap or isinstance(fitted, AdditivePowerLaw) else fitted.to_dict(None)
+        if intervals and isinstance(fitted, AdditivePowerLaw | SurfaceLaw):
+            fitted.intervals(level)  # the draws
+        found = fitted.to_dict(level if intervals else None)
         if as_json:
             print_json(found)
         else:

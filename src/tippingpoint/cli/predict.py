@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
         law: LawOption = "auto",
         axes: AxesOption = None,
         target: TargetOption = "error",
-        interval: Annotated[float, typer.Option("--interval", help="Level of the interval.")] = 0.9,
+        interval: Annotated[float, typer.Option("--interval", help="Level of the interval; 0 for none.")] = 0.9,
         define: DefineOption = None,
         where: WhereOption = None,
         recipe: RecipeOption = None,
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
         upstream: UpstreamOption = None,
         downstream: DownstreamOption = None,
         objective: ObjectiveOption = "huber-log",
-        bootstrap: BootstrapOption = 1000,
+        bootstrap: BootstrapOption = 0,
         seed: SeedOption = 0,
         as_json: JsonOption = False,
     ) -> None:
@@ -59,7 +59,7 @@ def register(app: typer.Typer) -> None:
         group = {"recipe": recipe, "stage": stage, "upstream": upstream, "downstream": downstream}
         chosen, names = choose_runs(runs, axes, target, define, where, group)
         fitted = new_law(law, names, objective, bootstrap, seed).fit(chosen, target)
-        guess = fitted.predict(sizes, interval=interval if bootstrap else None)
+        guess = fitted.predict(sizes, interval=interval or None)
         if as_json:
             print_json({**guess.to_dict(), "notes": list(fitted.notes_)})
             return

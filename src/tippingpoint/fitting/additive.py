@@ -198,7 +198,7 @@ def refit_additive(
     -------
     Refits
         Problems that do not converge from the start are searched globally, each by itself. With Huber's loss and few
-        runs a refit may end in a local minimum next to the global one; percentiles over refits were the same.
+        runs a refit may end in a local minimum next to the global one, a few percent above it at most in our tests.
 
     Raises
     ------

@@ -1,7 +1,8 @@
 """Where intervals come from: draws of the parameters, whatever made them.
 
 Every source returns :class:`Draws`; what uses them (intervals of parameters, of predictions, of crossings) does not ask
-which. There is one source so far, the bootstrap over seed blocks; the posterior over exponents will be another.
+which. The posterior over exponents (:mod:`tippingpoint.fitting.posterior`) is the usual source, the bootstrap over
+seed blocks the other.
 
 Notation: R draws, k axes.
 """
@@ -17,18 +18,22 @@ from numpy.typing import NDArray
 
 from tippingpoint.errors import FitError
 from tippingpoint.fitting.additive import refit_additive
-from tippingpoint.fitting.blocks import block_weights, blocks_of
+from tippingpoint.fitting.blocks import FEW_BLOCKS, block_weights, blocks_of
+from tippingpoint.fitting.objectives import objective_named
+from tippingpoint.fitting.posterior import posterior_of
+from tippingpoint.fitting.variance import groups_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tippingpoint.fitting.estimation import Estimate
 
-__all__ = ["DEFAULT_RESAMPLES", "Draws", "bootstrap_draws", "percentiles"]
+__all__ = ["DEFAULT_RESAMPLES", "Draws", "bootstrap_draws", "percentiles", "posterior_draws"]
 
 Array = NDArray[np.float64]
 
 DEFAULT_RESAMPLES = 1000
+_LEAST_EFFECTIVE = 50  # tuples that carry the posterior's weight
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,57 @@ def bootstrap_draws(fit: Estimate, resamples: int, random_state: int | None = No
     if unsettled:
         warnings.append(f"{unsettled} of {resamples} resampled fits did not come to rest; they are kept as they are.")
     return Draws(refits.floor, refits.coefficients, refits.exponents, f"bootstrap over {blocks.kind}", tuple(warnings))
+
+
+def posterior_draws(fit: Estimate, resamples: int, random_state: int | None = None) -> Draws:
+    """Draw parameters from the posterior over exponents, with exact coefficients.
+
+    Parameters
+    ----------
+    fit : Estimate
+        The fit to all runs.
+    resamples : int
+        R.
+    random_state : int or None
+        Seed.
+
+    Returns
+    -------
+    Draws
+        The term of an axis with a single size is 0 and part of the floor, as in the fit.
+    """
+    solution = fit.solution
+    moving = np.flatnonzero(~solution.constant)
+    groups = groups_of(fit.runs.frame, len(fit.y))
+    unit = float(np.abs(fit.y).mean()) or 1.0
+    logs = np.log(fit.sizes / solution.reference)[:, moving]
+    terms = (solution.coefficients * solution.reference**-solution.exponents)[moving]
+    theta = np.concatenate([[solution.floor / unit], terms / unit, solution.exponents[moving]])
+    bounds = np.zeros(len(moving)), np.full(len(moving), fit.max_exponent)
+    chosen = objective_named(fit.objective, fit.huber_delta)
+    found = posterior_of(logs, fit.y / unit, np.ones(len(fit.y)), theta, chosen, groups, bounds)
+    drawn = found.draw(resamples, np.random.default_rng(random_state))
+    coefficients, exponents = (np.zeros((resamples, fit.sizes.shape[1])) for _ in range(2))
+    exponents[:, moving] = drawn.exponents
+    coefficients[:, moving] = drawn.coefficients * unit * solution.reference[moving] ** drawn.exponents
+    warnings = _unknown_spread(fit)
+    if drawn.effective < _LEAST_EFFECTIVE:
+        warnings.append(
+            f"The posterior is poorly resolved ({drawn.effective:.0f} effective tuples); intervals are rough."
+        )
+    return Draws(drawn.floor * unit, coefficients, exponents, "posterior", tuple(warnings))
+
+
+def _unknown_spread(fit: Estimate) -> list[str]:
+    """Say what the table does not tell of the noise that runs share."""
+    blocks = blocks_of(fit.runs.frame)
+    if blocks.kind == "seed blocks" and blocks.count < FEW_BLOCKS:
+        return [f"Only {blocks.count} seed blocks: intervals are rough; {FEW_BLOCKS} or more seeds are better."]
+    if blocks.kind == "checkpoints":
+        return ["There is one seed block only: what its runs share is not in the intervals."]
+    if blocks.kind == "rows":
+        return ["The table does not tell several seeds apart: its rows are taken as independent."]
+    return []
 
 
 def percentiles(draws: Array, level: float) -> Array:

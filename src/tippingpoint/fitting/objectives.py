@@ -55,6 +55,10 @@ class Objective(NamedTuple):
         """Return r for fitted values and observations (broadcast)."""
         return np.log(fitted) - np.log(y) if self.on_logs else fitted - y
 
+    def noise(self, fitted: Array) -> Array:
+        """Return the standard deviation of y at fitted values, up to one factor, same shape."""
+        return fitted if self.on_logs else np.ones_like(fitted)
+
 
 def objective_named(name: str, huber_delta: float = 1e-3) -> Objective:
     """Return the objective of a name.

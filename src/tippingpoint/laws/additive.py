@@ -74,9 +74,10 @@ class AdditivePowerLaw:
     huber_delta : float, default 1e-3
         Where Huber's loss bends, in log units.
     bootstrap : int, default 0
-        Resamples over seed blocks for the intervals. With 0, intervals are drawn (1000 resamples) when first asked for.
+        Resamples over seed blocks, from which intervals are then taken. With 0 they come from the posterior over
+        exponents (1000 draws, made when first asked for), which covers what it says with few blocks too.
     random_state : int or None, default None
-        Seed of the resampling; None gives other draws each time.
+        Seed of the draws; None gives other draws each time.
     max_exponent : float, default 10
         Upper bound of the exponents.
 
@@ -95,7 +96,7 @@ class AdditivePowerLaw:
     identifiability_ : dict of str to Identifiability
         For each axis: its swing over the data, whether its profile is flat, whether it is at a bound.
     draws_ : pandas.DataFrame or None
-        One row per resample: ``floor``, ``<axis>.coefficient``, ``<axis>.exponent``.
+        One row per draw: ``floor``, ``<axis>.coefficient``, ``<axis>.exponent``.
     warnings_ : tuple of str
         Everything that is not as it should be, one sentence each.
     target_ : str
@@ -125,6 +126,7 @@ class AdditivePowerLaw:
         self._estimate: Estimate | None = None
         self._drawn: pd.DataFrame | None = None
         self._draw_warnings: tuple[str, ...] = ()
+        self._draw_source = ""
 
     def __repr__(self) -> str:
         return f"AdditivePowerLaw(axes={self.axes})"
@@ -170,7 +172,7 @@ class AdditivePowerLaw:
         if not isinstance(self.bootstrap, int | np.integer) or self.bootstrap < 0:
             raise FitError(f"bootstrap is {self.bootstrap!r}; it must be a number of resamples, 0 or more.")
         group = select_group(read_runs(runs), recipe=recipe, stage=stage, upstream=upstream, downstream=downstream)
-        self._drawn, self._draw_warnings = None, ()
+        self._drawn, self._draw_warnings, self._draw_source = None, (), ""
         self._estimate = estimate(
             group,
             self.axes,
@@ -180,16 +182,20 @@ class AdditivePowerLaw:
             max_exponent=self.max_exponent,
         )
         if self.bootstrap:
-            self._draw(int(self.bootstrap))
+            self._draw()
         return self
 
-    def _draw(self, resamples: int) -> pd.DataFrame:
+    def _draw(self) -> pd.DataFrame:
         """Draw once; later calls return the same draws."""
         if self._drawn is None:
-            from tippingpoint.fitting.intervals import bootstrap_draws
+            from tippingpoint.fitting.intervals import DEFAULT_RESAMPLES, bootstrap_draws, posterior_draws
 
-            drawn = bootstrap_draws(self._fitted, resamples, self.random_state)
+            if self.bootstrap:
+                drawn = bootstrap_draws(self._fitted, int(self.bootstrap), self.random_state)
+            else:
+                drawn = posterior_draws(self._fitted, DEFAULT_RESAMPLES, self.random_state)
             self._drawn, self._draw_warnings = drawn.frame(self.axes), drawn.warnings
+            self._draw_source = drawn.source
         return self._drawn
 
     @property
@@ -251,6 +257,11 @@ class AdditivePowerLaw:
         return self._drawn
 
     @property
+    def intervals_from_(self) -> str:
+        """What made the draws: the posterior, or the bootstrap over blocks; empty before any were asked for."""
+        return self._draw_source
+
+    @property
     def warnings_(self) -> tuple[str, ...]:
         """All that is not as it should be, one sentence each."""
         return (*self._fitted.warnings, *self._draw_warnings)
@@ -297,9 +308,7 @@ class AdditivePowerLaw:
 
     def curves(self, points: Array) -> Array:
         """Return the law of every draw at points (p, k), shape (draws, p); draws are made on first use."""
-        from tippingpoint.fitting.intervals import DEFAULT_RESAMPLES
-
-        return self._curves(self._draw(DEFAULT_RESAMPLES), points)
+        return self._curves(self._draw(), points)
 
     def _curves(self, draws: pd.DataFrame, points: Array) -> Array:
         """Return the law of every draw at every point, shape (draws, points)."""
@@ -318,22 +327,48 @@ class AdditivePowerLaw:
         Parameters
         ----------
         level : float, default 0.9
-            Share of the draws inside. Draws are made on first use if ``bootstrap`` was 0.
+            Share of the draws inside. They are made on first use: from the posterior, or from the block bootstrap
+            if ``bootstrap`` is above 0.
         """
-        from tippingpoint.fitting.intervals import DEFAULT_RESAMPLES, percentiles
+        from tippingpoint.fitting.intervals import percentiles
 
-        draws = self._draw(DEFAULT_RESAMPLES)
+        draws = self._draw()
         low, high = percentiles(draws.to_numpy(dtype=float), level)
         return {str(name): (float(a), float(b)) for name, a, b in zip(draws.columns, low, high, strict=True)}
 
+    def swings(self, level: float = 0.9) -> dict[str, tuple[float, float]]:
+        """Return for each axis the interval of its swing: how far its term moves the target over the data.
+
+        Parameters
+        ----------
+        level : float, default 0.9
+            Share of the draws inside.
+        """
+        from tippingpoint.fitting.intervals import percentiles
+
+        draws, sizes = self._draw(), self._fitted.sizes
+        found = {}
+        for place, axis in enumerate(self.axes):
+            powers = np.log([sizes[:, place].min(), sizes[:, place].max()])
+            with np.errstate(divide="ignore"):
+                log_coefficient = np.log(draws[f"{axis}.coefficient"].to_numpy(dtype=float))
+            exponent = draws[f"{axis}.exponent"].to_numpy(dtype=float)
+            first, last = (np.exp(log_coefficient - exponent * power) for power in powers)
+            low, high = percentiles(first - last, level)
+            found[axis] = (float(low), float(high))
+        return found
+
     # -- showing -------------------------------------------------------------------------------------------------
 
-    def to_dict(self, level: float = 0.9) -> dict[str, Any]:
-        """Return the JSON of ``tippingpoint fit``; with intervals once there are draws."""
+    def to_dict(self, level: float | None = 0.9) -> dict[str, Any]:
+        """Return the JSON of ``tippingpoint fit``; ``level`` None leaves the intervals out (and makes no draws)."""
+        if level is not None:
+            self._draw()
         return printing.as_dict(self, level)
 
     def summary(self, level: float = 0.9) -> None:
         """Print the fit: status first, then parameters with intervals, then what the data determine."""
+        self._draw()
         print(printing.as_text(self, level))
 
     def to_latex(self) -> str:

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 __all__ = ["aligned", "as_dict", "as_html", "as_latex", "as_text"]
 
 
-def as_dict(law: AdditivePowerLaw, level: float) -> dict[str, Any]:
-    """Return the JSON of ``fit``; ``intervals`` is empty where nothing was drawn."""
+def as_dict(law: AdditivePowerLaw, level: float | None) -> dict[str, Any]:
+    """Return the JSON of ``fit``; ``intervals`` is empty where the level is None."""
     terms = {}
+    swings = {} if level is None else law.swings(level)
+    spans = {} if level is None else law.intervals(level)
     for axis, term in law.identifiability_.items():
         terms[axis] = {
             "coefficient": law.coefficients_[axis],
@@ -22,11 +24,11 @@ def as_dict(law: AdditivePowerLaw, level: float) -> dict[str, Any]:
             "reference": law.reference_[axis],
             "at_reference": term.at_reference,
             "swing": term.swing,
+            "swing_interval": list(swings[axis]) if axis in swings else None,
             "flat": term.flat,
             "at_bound": term.at_bound,
             "reason": term.reason,
         }
-    drawn = law.draws_ is not None
     return {
         "law": law.name,
         "axes": list(law.axes),
@@ -37,8 +39,9 @@ def as_dict(law: AdditivePowerLaw, level: float) -> dict[str, Any]:
         "objective_name": law.objective,
         "floor": law.floor_,
         "terms": terms,
-        "intervals": {name: list(pair) for name, pair in law.intervals(level).items()} if drawn else {},
-        "level": level if drawn else None,
+        "intervals": {name: list(pair) for name, pair in spans.items()},
+        "level": level,
+        "intervals_from": law.intervals_from_ or None,
         "warnings": list(law.warnings_),
         "notes": list(law.notes_),
     }
@@ -54,9 +57,13 @@ def as_text(law: AdditivePowerLaw, level: float) -> str:
         *aligned(_rows(law, level)),
         "",
     ]
+    swings = law.swings(level) if law.draws_ is not None else {}
     for axis, term in sorted(law.identifiability_.items(), key=lambda item: -item[1].swing):
         state = "identified" if term.identified else f"not identified: {term.reason}"
-        lines.append(f"{axis}: moves {law.target_} by {term.swing:.4g} over the data; {state}")
+        span = " ({:.4g} to {:.4g})".format(*swings[axis]) if axis in swings else ""
+        lines.append(f"{axis}: moves {law.target_} by {term.swing:.4g}{span} over the data; {state}")
+    if law.draws_ is not None:
+        lines.append(f"intervals: {law.intervals_from_}")
     lines += [f"warning: {sentence}" for sentence in law.warnings_]
     lines += [f"note: {sentence}" for sentence in law.notes_]
     return "\n".join(lines)
