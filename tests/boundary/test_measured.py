@@ -35,7 +35,7 @@ def test_the_crossing_is_where_the_joined_means_are_zero() -> None:
     differences = blocks([0.3, 0.3, 0.1, -0.2, -0.2], 0.001)
     (found,) = measured_crossings(differences, paired(differences), 0.9)
     assert found.value == pytest.approx(1000 * 2 ** (1 / 3), rel=1e-4)  # a third of the way in log size
-    assert found.between == (1000, 2000)
+    assert 1000 < found.interval[0] < found.value < found.interval[1] < 2000
     assert found.direction == -1
 
 
@@ -59,18 +59,36 @@ def test_a_window_has_two_crossings() -> None:
     assert [crossing.direction for crossing in found] == [1, -1]
 
 
-def test_what_does_not_stand_out_is_no_crossing() -> None:
+def test_an_end_that_does_not_stand_out_is_open() -> None:
     differences = blocks([0.3, 0.3, 0.1, 0.01, -0.01], 0.1)
     assert [sign for _, sign in established_signs(paired(differences))] == [1, 1]
+    (found,) = measured_crossings(differences, paired(differences), 0.9)
+    assert found.direction == -1
+    assert 2000 < found.value < 4000
+    assert found.interval[1] is None
+    assert found.interval[0] is not None
+    backwards = table(differences.to_numpy()[:, ::-1])
+    (mirrored,) = measured_crossings(backwards, paired(backwards), 0.9)
+    assert mirrored.direction == 1
+    assert mirrored.interval[0] is None
+    assert mirrored.value == pytest.approx(250 * 4000 / found.value, rel=1e-9)
+
+
+def test_noise_alone_is_no_crossing() -> None:
+    differences = blocks([0.01, -0.01, 0.01, -0.01, 0.01], 0.1)
+    assert measured_crossings(differences, paired(differences), 0.9) == ()
+
+
+def test_a_mean_that_keeps_its_sign_is_no_crossing() -> None:
+    differences = blocks([0.3, 0.3, 0.1, 0.02, 0.01], 0.1)
     assert measured_crossings(differences, paired(differences), 0.9) == ()
 
 
 def test_sizes_within_noise_are_spanned() -> None:
     differences = blocks([0.3, 0.01, -0.01, 0.01, -0.3], 0.1)
     (found,) = measured_crossings(differences, paired(differences), 0.9)
-    assert found.between == (250, 4000)
-    assert found.interval[0] < 500
-    assert found.interval[1] > 2000
+    assert 250 < found.interval[0] < 500
+    assert 2000 < found.interval[1] < 4000
 
 
 def test_a_block_without_a_pair_is_left_out_where_it_lacks_it() -> None:

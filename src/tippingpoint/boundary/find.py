@@ -145,6 +145,7 @@ def _boundary(
     tails = _tails(level, draws.blocks)
     crossings = _crossings(F, draws, low, high, tails)
     paired = pair_up(chosen, level)
+    holds = laws_hold(chosen, F)
     measured = measured_crossings(block_differences(chosen), paired, level)
     regime, shares = F.regime_in(low, high), _shares(draws, low, high)
     curve = _curve(F, draws, chosen, tails)
@@ -165,10 +166,10 @@ def _boundary(
         range=(low, high),
         sentence=(
             answer(chosen, F, regime, crossings, shares, level)
-            if laws_hold(F, paired)
+            if holds
             else measured_answer(chosen, crossings, measured, paired, level)
         ),
-        laws_hold=laws_hold(F, paired),
+        laws_hold=holds,
         measured=measured,
         warnings=diagnose(chosen, fitted, regime, crossings, shares, paired, curve, level),
         notes=(*notes, *chosen.notes),

@@ -29,28 +29,26 @@ _STEPS = 400  # between two sizes; the crossing is solved exactly, only its inte
 
 
 class MeasuredCrossing(NamedTuple):
-    """A change of the better recipe that the paired runs establish by themselves.
+    """A change of the better recipe in the paired runs themselves.
 
     Attributes
     ----------
     value : float
         Where the mean difference, joined in log size, is zero.
-    interval : tuple of float
-        Sizes between the two neighbours at which the mean difference may be zero.
+    interval : tuple of (float or None)
+        Sizes at which the mean difference may be zero, around ``value``. An end is None, open, where no size further on
+        stands out of its noise on the other side.
     direction : int
         1 where the second recipe starts to help as the axis grows, -1 where it stops.
-    between : tuple of float
-        The two sizes, measured and each beyond its own interval, that it lies between.
     """
 
     value: float
-    interval: tuple[float, float]
+    interval: tuple[float | None, float | None]
     direction: int
-    between: tuple[float, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return {**self._asdict(), "interval": list(self.interval), "between": list(self.between)}
+        return {**self._asdict(), "interval": list(self.interval)}
 
 
 def established_signs(paired: pd.DataFrame) -> tuple[tuple[float, int], ...]:
@@ -72,7 +70,7 @@ def established_signs(paired: pd.DataFrame) -> tuple[tuple[float, int], ...]:
 
 
 def measured_crossings(differences: pd.DataFrame, paired: pd.DataFrame, level: float) -> tuple[MeasuredCrossing, ...]:
-    """Return the crossings that lie between two sizes of established, opposite sign.
+    """Return the changes of sign that start or end at a size whose own sign is established.
 
     Parameters
     ----------
@@ -86,29 +84,35 @@ def measured_crossings(differences: pd.DataFrame, paired: pd.DataFrame, level: f
     Returns
     -------
     tuple of MeasuredCrossing
-        Ascending; empty where no change of sign stands out of the noise.
+        Ascending. Between two established sizes of opposite sign there is one; beyond the outermost established size
+        the first change of the mean's sign counts, its interval open; the rest is noise.
     """
     signs = established_signs(paired)
+    if not signs:
+        return ()
+    sizes = differences.columns.to_numpy(dtype=float)
+    first, last = (float(sizes[0]), 0), (float(sizes[-1]), 0)
     found = []
-    for (low, before), (high, after) in pairwise(signs):
-        if before != after:
-            sizes = differences.columns.to_numpy(dtype=float)
-            found.append(_crossing(differences.iloc[:, (sizes >= low) & (sizes <= high)], after, level))
-    return tuple(found)
+    for (low, before), (high, after) in pairwise([first, *signs, last]):
+        part = differences.iloc[:, (sizes >= low) & (sizes <= high)]
+        if before != after and part.shape[1] > 1:
+            found.append(_crossing(part, before, after, level))
+    return tuple(crossing for crossing in found if crossing is not None)
 
 
-def _crossing(part: pd.DataFrame, direction: int, level: float) -> MeasuredCrossing:
-    """Return the crossing between the first and last column of ``part``."""
-    sizes = np.asarray(part.columns, dtype=float)
-    grid, mean, half = _band(np.log(sizes), part.to_numpy(dtype=float), level)
+def _crossing(part: pd.DataFrame, before: int, after: int, level: float) -> MeasuredCrossing | None:
+    """Return the crossing between the first and last column of ``part``; a sign of 0 is not established."""
+    grid, mean, half = _band(np.log(np.asarray(part.columns, dtype=float)), part.to_numpy(dtype=float), level)
     turned = np.flatnonzero(np.sign(mean[:-1]) != np.sign(mean[1:]))
-    k = int(turned[0])  # where the noise makes the mean cross more than once, the interval spans all of them
-    share = mean[k] / (mean[k] - mean[k + 1])
-    value = grid[k] + share * (grid[k + 1] - grid[k])
-    open_to_zero = np.flatnonzero(np.abs(mean) <= half)
-    ends = (open_to_zero[0], open_to_zero[-1]) if len(open_to_zero) else (k, k + 1)
+    if not len(turned):
+        return None  # towards the end of the range the mean keeps its sign
+    k = int(turned[0] if before else turned[-1])  # the one next to the established size
+    value = grid[k] + mean[k] / (mean[k] - mean[k + 1]) * (grid[k + 1] - grid[k])
+    undecided = np.flatnonzero(np.abs(mean) <= half)
+    ends = (undecided[0], undecided[-1]) if len(undecided) else (k, k + 1)
     low, high = (float(np.exp(grid[end])) for end in ends)
-    return MeasuredCrossing(float(np.exp(value)), (low, high), direction, (float(sizes[0]), float(sizes[-1])))
+    interval = (low if before else None, high if after else None)
+    return MeasuredCrossing(float(np.exp(value)), interval, after or -before)
 
 
 def _band(x: Array, differences: Array, level: float) -> tuple[Array, Array, Array]:

@@ -102,9 +102,10 @@ class Boundary:
     sentence : str
         The answer: by the laws, or by the paired runs alone where the laws do not hold.
     laws_hold : bool
-        Whether the laws name the better recipe right at every size where the paired runs establish it.
+        Whether the laws' difference lies within the noise of the paired runs at every size that was measured (a test of
+        fit at 95%, all sizes together).
     measured : tuple of MeasuredCrossing
-        Crossings that the paired runs establish without a law, each with its interval.
+        Crossings of the paired runs themselves, without a law, each with its interval.
     warnings, notes : tuple of str
         What limits it; what was decided on the way.
     curve_ : DataFrame
@@ -177,9 +178,7 @@ class Boundary:
             text = f"{size(crossing.value)}, {interval_words(crossing.interval, self.level)} ({place}{share})"
             facts.append(("crossing", text))
         for turn in self.measured:
-            between = f"between the runs at {size(turn.between[0])} and {size(turn.between[1])}"
-            text = f"{size(turn.value)}, {interval_words(turn.interval, self.level)} ({between})"
-            facts.append(("measured crossing", text))
+            facts.append(("crossing without laws", f"{size(turn.value)}, {interval_words(turn.interval, self.level)}"))
         if self.stationary.value is not None:
             words = interval_words(self.stationary.interval, self.level)
             facts.append(("stationary point", f"{size(self.stationary.value)}, {words}"))
