@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tippingpoint.fitting.additive import fit_additive
-from tippingpoint.fitting.identifiability import Identifiability, term_identifiability
+from tippingpoint.fitting.identifiability import Identifiability, given_terms, term_identifiability
 from tippingpoint.fitting.objectives import objective_named
 
 
@@ -69,3 +69,26 @@ def test_correlated_axes_are_not_both_identified() -> None:
     y = (0.1 + (n / 1e3) ** -0.4) * np.exp(0.01 * np.random.default_rng(0).standard_normal(12))
     terms = judge(np.column_stack([n, 3 * n]), y)
     assert not all(term.identified for term in terms)
+
+
+def test_given_terms_flag_what_cannot_have_been_measured() -> None:
+    """CIFAR10's error row of the paper's Table 4, and a term that is fine."""
+    ranges = np.array([[6.4e4, 1.28e6], [2.5e6, 3.84e7], [2500, 5e4]])
+    pretrain, params, finetune = given_terms(
+        1 / np.array([1.84, 1.22, 0.553]), np.array([10.129, 4.975, 0.331]), ranges
+    )
+    assert pretrain.greatest < 1.2e-48
+    assert not pretrain.shows
+    assert "optimiser" in pretrain.reason
+    assert not params.shows
+    assert finetune.shows
+    assert finetune.reason == ""
+    np.testing.assert_allclose(finetune.swing, (2500**-0.331 - 5e4**-0.331) / 0.553, rtol=1e-12)
+
+
+def test_axes_in_proportion_are_unidentified_even_without_noise() -> None:
+    n = np.geomspace(1e2, 1e6, 30)
+    m = 40 * n * np.exp(0.01 * np.random.default_rng(0).standard_normal(30))
+    fit = fit_additive(np.column_stack([n, m]), 0.1 + (n / 1e3) ** -0.4 + (m / 1e5) ** -0.9)
+    assert fit.status == "unidentified"
+    assert "axis 0 and axis 1 grow in proportion" in fit.reasons[0]

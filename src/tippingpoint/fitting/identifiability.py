@@ -21,7 +21,7 @@ from tippingpoint.fitting.additive import AdditiveSolution
 from tippingpoint.fitting.objectives import Objective
 from tippingpoint.fitting.polish import polish
 
-__all__ = ["Identifiability", "term_identifiability"]
+__all__ = ["GivenTerm", "Identifiability", "given_terms", "term_identifiability"]
 
 Array = NDArray[np.float64]
 
@@ -151,3 +151,64 @@ def _judge(solution: AdditiveSolution, axis: int, swing: float, at_reference: fl
     else:
         reason = ""
     return Identifiability(not reason, swing, at_reference, flat, needed, at_bound, bracket, reason, doubt)
+
+
+@dataclass(frozen=True)
+class GivenTerm:
+    """What can be said of one term of a law that others published, without their data.
+
+    Attributes
+    ----------
+    greatest, least : float
+        The term at the smallest and at the largest size of the range, in the target's units.
+    swing : float
+        Their difference: how far the axis moves the target over the range.
+    shows : bool
+        Whether the swing could be measured at all.
+    reason : str
+        Why the term cannot be a finding; empty if it can.
+    """
+
+    greatest: float
+    least: float
+    swing: float
+    shows: bool
+    reason: str
+
+
+def given_terms(
+    coefficients: Array,
+    exponents: Array,
+    ranges: Array,
+    *,
+    resolution: float = 1e-4,
+    steepest: float = 4.0,
+) -> list[GivenTerm]:
+    """Audit the terms of a law that is given, not fitted: which of them the data behind it cannot have determined.
+
+    Parameters
+    ----------
+    coefficients, exponents : ndarray, shape (k,)
+        In raw units.
+    ranges : ndarray, shape (k, 2)
+        Smallest and largest size of each axis in the data behind the law.
+    resolution : float, default 1e-4
+        Least difference of the target that could be measured: one image of a test set of 10,000.
+    steepest : float, default 4
+        Exponent from which a doubling leaves less than a sixteenth: such values are where optimisers end, not findings.
+
+    Returns
+    -------
+    list of k GivenTerm
+    """
+    found = []
+    for coefficient, exponent, (low, high) in zip(coefficients, exponents, ranges, strict=True):
+        with np.errstate(divide="ignore", under="ignore"):
+            greatest, least = (float(np.exp(np.log(coefficient) - exponent * np.log(size))) for size in (low, high))
+        reasons = []
+        if greatest - least < resolution:
+            reasons.append(f"it moves the target by {greatest - least:.2g} over the range, less than can be measured")
+        if exponent >= steepest:
+            reasons.append(f"an exponent of {exponent:g} is where an optimiser ends, not a decay that was seen")
+        found.append(GivenTerm(greatest, least, greatest - least, greatest - least >= resolution, "; ".join(reasons)))
+    return found

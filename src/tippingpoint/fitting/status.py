@@ -16,6 +16,7 @@ __all__ = ["STATUSES", "StatusInput", "status_of"]
 Array = NDArray[np.float64]
 
 STATUSES = ("too few runs", "unidentified", "bound hit", "converged")
+_ALIKE = 0.999  # correlation of two axes' log sizes from which their terms are one
 _SINGULAR = 1e-8  # smallest over largest singular value of the unit-length columns of the design
 
 
@@ -91,9 +92,28 @@ def _unidentified(fit: StatusInput) -> list[tuple[str, str]]:
         )
     for place in np.flatnonzero(fit.theta[1 : 1 + k] <= 0):
         found.append(f"axis {fit.moving[place]} has no falling term (coefficient 0), so that its exponent is unknown.")
+    found += _proportional(fit)
     if not found and _is_singular(fit):
         found.append("Several parameters trade off without changing a fitted value: the sizes do not tell them apart.")
     return [("unidentified", sentence) for sentence in found]
+
+
+def _proportional(fit: StatusInput) -> list[str]:
+    """Name the pairs of axes that grow together, whose terms nothing but curvature could tell apart."""
+    k = len(fit.moving)
+    if k < 2:
+        return []
+    centred = fit.logs - np.average(fit.logs, axis=0, weights=fit.weights)
+    cross = (centred * fit.weights[:, None]).T @ centred
+    length = np.sqrt(np.diag(cross))
+    alike = np.abs(cross / np.outer(length, length))
+    return [
+        f"axis {fit.moving[a]} and axis {fit.moving[b]} grow in proportion in these runs (correlation of logs "
+        f"{alike[a, b]:.4f}): their terms cannot be told apart; add runs that vary one alone."
+        for a in range(k)
+        for b in range(a + 1, k)
+        if alike[a, b] > _ALIKE
+    ]
 
 
 def _at_bounds(fit: StatusInput) -> list[tuple[str, str]]:
