@@ -79,7 +79,7 @@ def test_block_folds_cover_every_row_once() -> None:
 @given(st.lists(st.one_of(st.floats(1e-30, 1e6), st.just(float("inf")), st.just(float("nan"))), min_size=1, max_size=6))
 @settings(max_examples=60, deadline=None)
 def test_weights_are_shares(errors: list[float]) -> None:
-    weights = backtest_weights(errors)
+    weights = backtest_weights(errors, 2)
     assert weights.sum() == pytest.approx(1.0)
     assert (weights >= 0).all()
     finite = [error for error in errors if np.isfinite(error)]

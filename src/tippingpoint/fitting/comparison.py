@@ -41,7 +41,7 @@ Array = NDArray[np.float64]
 DEFAULT_LAWS = ("additive", "multiplicative", "multiplicative-floor", "transfer", "interaction")
 AVERAGED = ("additive", "multiplicative", "multiplicative-floor")  #: what ``--law auto`` averages
 _NEAR = 1.05  # a law with more parameters must foretell better than by this factor to be chosen
-SHARPNESS = 4.0  #: weights are (mean squared error of the largest scales)^-SHARPNESS: see benchmarks/law_choice.py
+SHARPNESS = 4 / 3  #: weights are (mean squared error)^-SHARPNESS for each fold: see benchmarks/law_choice.py
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,11 @@ def _scores(
     errors = {name: [fold_score(fit, sizes, y, fold) for fold in largest] for name, (fit, _) in ready.items()}
     inside = {name: [fold_score(fit, sizes, y, fold) for fold in left_out] for name, (fit, _) in ready.items()}
     aicc = _aicc(fitted, {name: count for name, (_, count) in ready.items()}, sizes, y, runs, *setting)
-    weights = backtest_weights([_mean(errors[name]) for name in ready]) if largest else _akaike(list(aicc.values()))
+    weights = (
+        backtest_weights([_mean(errors[name]) for name in ready], len(largest))
+        if largest
+        else _akaike(list(aicc.values()))
+    )
     scores = [
         LawScore(
             name,
@@ -265,25 +269,27 @@ def _choose(scores: Sequence[LawScore], by_scale: bool) -> str:
     return min(near, key=lambda one: one.n_parameters).law if near else best.law
 
 
-def backtest_weights(errors: Sequence[float]) -> Array:
+def backtest_weights(errors: Sequence[float], folds: int) -> Array:
     """Return the share of each law in an average, from mean squared errors on the largest scales.
 
     Parameters
     ----------
     errors : sequence of float
         NaN or infinite where a law has none; if none has, the shares are equal.
+    folds : int
+        Scales that were held out: each is evidence of its own, one alone hardly tells laws apart.
 
     Returns
     -------
     ndarray
-        Proportional to errors^-SHARPNESS, with sum 1.
+        Proportional to errors^-(SHARPNESS folds), with sum 1.
     """
     found = np.asarray(errors, dtype=float)
     usable = np.isfinite(found)
     if not usable.any():
         return np.full(len(found), 1.0 / len(found))
     least = max(float(found[usable].min()), 1e-24)
-    shares = np.where(usable, (np.maximum(np.where(usable, found, 1.0), 1e-24) / least) ** -SHARPNESS, 0.0)
+    shares = np.where(usable, (np.maximum(np.where(usable, found, 1.0), 1e-24) / least) ** (-SHARPNESS * folds), 0.0)
     result: Array = shares / shares.sum()
     return result
 

@@ -1,8 +1,8 @@
 r"""No law taken for granted: additive and multiplying laws, averaged by what each foretells of the largest scales.
 
-.. math:: \log \hat y(x) = \sum_l \omega_l \log \hat y_l(x), \qquad \omega_l \propto s_l^{-4}
+.. math:: \log \hat y(x) = \sum_l \omega_l \log \hat y_l(x), \qquad \omega_l \propto s_l^{-4 F / 3}
 
-with s_l the mean squared log error of law l on the largest scale of each axis, fitted without it (training rows alone).
+with s_l the mean squared log error of law l on the largest scales of F axes, each held out (training rows alone).
 Where one law is clearly right the average is that law; where none is, it stands between them. Additive and multiplying
 laws are averaged because which of them holds is an open question (THEORY, "Which law matters in several axes"); laws
 that bend in other ways are compared by ``tippingpoint compare``.
