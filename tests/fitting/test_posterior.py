@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tippingpoint.errors import FitError
 from tippingpoint.fitting.intervals import percentiles, posterior_draws
 from tippingpoint.fitting.variance import groups_of, inner_products, log_determinant, shared_variance, weighted
 from tippingpoint.laws import AdditivePowerLaw
@@ -112,3 +113,16 @@ def test_variance_ratios_are_found() -> None:
 
 def test_percentiles_of_a_mixture_reach_zero() -> None:
     assert percentiles(np.concatenate([np.zeros(100), np.ones(900)]), 0.9)[0] == 0
+
+
+def test_profile_intervals_agree_with_the_posterior() -> None:
+    law = AdditivePowerLaw(["n_pretrain"], objective="log", random_state=0).fit(study(6))
+    drawn, profiled = law.intervals(0.9), law.profile_intervals(0.9)
+    assert set(drawn) == set(profiled)
+    for name, (low, high) in profiled.items():
+        np.testing.assert_allclose(high - low, drawn[name][1] - drawn[name][0], rtol=0.3, err_msg=name)
+        np.testing.assert_allclose((low + high) / 2, np.mean(drawn[name]), rtol=0.1, err_msg=name)
+    wider = law.profile_intervals(0.99)
+    assert wider["floor"][0] < profiled["floor"][0]
+    with pytest.raises(FitError, match="between 0 and 1"):
+        law.profile_intervals(2)

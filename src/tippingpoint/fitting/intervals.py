@@ -20,7 +20,7 @@ from tippingpoint.errors import FitError
 from tippingpoint.fitting.additive import refit_additive
 from tippingpoint.fitting.blocks import FEW_BLOCKS, block_weights, blocks_of
 from tippingpoint.fitting.objectives import objective_named
-from tippingpoint.fitting.posterior import posterior_of
+from tippingpoint.fitting.posterior import Posterior, posterior_of
 from tippingpoint.fitting.variance import groups_of
 
 if TYPE_CHECKING:
@@ -120,15 +120,7 @@ def posterior_draws(fit: Estimate, resamples: int, random_state: int | None = No
         The term of an axis with a single size is 0 and part of the floor, as in the fit.
     """
     solution = fit.solution
-    moving = np.flatnonzero(~solution.constant)
-    groups = groups_of(fit.runs.frame, len(fit.y))
-    unit = float(np.abs(fit.y).mean()) or 1.0
-    logs = np.log(fit.sizes / solution.reference)[:, moving]
-    terms = (solution.coefficients * solution.reference**-solution.exponents)[moving]
-    theta = np.concatenate([[solution.floor / unit], terms / unit, solution.exponents[moving]])
-    bounds = np.zeros(len(moving)), np.full(len(moving), fit.max_exponent)
-    chosen = objective_named(fit.objective, fit.huber_delta)
-    found = posterior_of(logs, fit.y / unit, np.ones(len(fit.y)), theta, chosen, groups, bounds)
+    found, moving, unit = posterior_for(fit)
     drawn = found.draw(resamples, np.random.default_rng(random_state))
     coefficients, exponents = (np.zeros((resamples, fit.sizes.shape[1])) for _ in range(2))
     exponents[:, moving] = drawn.exponents
@@ -139,6 +131,20 @@ def posterior_draws(fit: Estimate, resamples: int, random_state: int | None = No
             f"The posterior is poorly resolved ({drawn.effective:.0f} effective tuples); intervals are rough."
         )
     return Draws(drawn.floor * unit, coefficients, exponents, "posterior", tuple(warnings))
+
+
+def posterior_for(fit: Estimate) -> tuple[Posterior, NDArray[np.intp], float]:
+    """Return the posterior of a fit, the axes it moves (those with several sizes), and the unit of y in it."""
+    solution = fit.solution
+    moving = np.flatnonzero(~solution.constant)
+    groups = groups_of(fit.runs.frame, len(fit.y))
+    unit = float(np.abs(fit.y).mean()) or 1.0
+    logs = np.log(fit.sizes / solution.reference)[:, moving]
+    terms = (solution.coefficients * solution.reference**-solution.exponents)[moving]
+    theta = np.concatenate([[solution.floor / unit], terms / unit, solution.exponents[moving]])
+    bounds = np.zeros(len(moving)), np.full(len(moving), fit.max_exponent)
+    chosen = objective_named(fit.objective, fit.huber_delta)
+    return posterior_of(logs, fit.y / unit, np.ones(len(fit.y)), theta, chosen, groups, bounds), moving, unit
 
 
 def _unknown_spread(fit: Estimate) -> list[str]:
@@ -161,8 +167,13 @@ def percentiles(draws: Array, level: float) -> Array:
     FitError
         The level is not between 0 and 1.
     """
-    if not (isinstance(level, int | float | np.number) and 0 < level < 1):
-        raise FitError(f"An interval's level is between 0 and 1, such as 0.9, not {level!r}.")
+    check_level(level)
     tail = (1 - float(level)) / 2
     ends: Array = np.quantile(draws, [tail, 1 - tail], axis=0)
     return ends
+
+
+def check_level(level: float) -> None:
+    """Raise FitError unless a level is between 0 and 1."""
+    if not (isinstance(level, int | float | np.number) and 0 < level < 1):
+        raise FitError(f"An interval's level is between 0 and 1, such as 0.9, not {level!r}.")

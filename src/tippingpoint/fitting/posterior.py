@@ -95,19 +95,15 @@ class Posterior:
     Attributes
     ----------
     logs : ndarray, shape (n, k)
-    noise : ndarray, shape (n,)
-        s, the noise of each run up to one factor.
-    target : ndarray, shape (n,)
-        t, in units of s.
+    noise, target : ndarray, shape (n,)
+        s and t.
     groups : Groups
     nodes : list of Node
-        Variance ratios and their weights.
     centre, spread : ndarray, shape (k,) and (k, k)
         Of the last cloud of log exponents.
     low, high : ndarray, shape (k,)
         Bounds of log exponents.
     fixed_linear : ndarray, shape (m,)
-        Floor and coefficients that are fixed, NaN where free.
     """
 
     logs: Array
@@ -122,8 +118,16 @@ class Posterior:
     fixed_linear: Array
 
     def draw(self, resamples: int, generator: np.random.Generator) -> PosteriorDraws:
-        """Draw floor, coefficients and exponents."""
+        """Draw R parameters."""
         return _draw(self, resamples, generator)
+
+    def region(self, size: float = 12.0) -> tuple[Array, Array, Array, Array]:
+        """Return log exponents, linear part, loss and G of a large cloud, at the mean variance ratios."""
+        data = _Data(*(getattr(self, name) for name in _Data._fields))
+        cloud = _make_cloud(data, self.centre, self.spread, size, _ROUNDS)
+        linear, loss, gram, _ = _solve(data, cloud.products, _mean(self.nodes))
+        inside = ((cloud.x >= data.low - 1e-12) & (cloud.x <= data.high + 1e-12)).all(axis=1)
+        return cloud.x[inside], linear[inside], loss[inside], gram[inside]
 
 
 class _Cloud(NamedTuple):
@@ -160,13 +164,10 @@ def posterior_of(
     logs : ndarray, shape (n, k)
         Log size over reference.
     y, weights : ndarray, shape (n,)
-        Scaled observations, and weights (inverse variances up to one factor).
     theta : ndarray, shape (1 + 2k,)
-        The fit, scaled: floor, coefficients, exponents.
+        The fit, scaled.
     objective : Objective
-        What was minimised.
     groups : Groups
-        Which runs share noise.
     bounds : pair of ndarray, shape (k,)
         Least and greatest exponent of each axis; equal where it is fixed.
     fixed_linear : ndarray, shape (1 + k,), optional
@@ -341,7 +342,7 @@ def _linear(data: _Data, x: Array, node: Node) -> Array:
 @np.errstate(all="ignore")
 def _draw(found: Posterior, resamples: int, generator: np.random.Generator) -> PosteriorDraws:
     """Draw variance ratios, then with or without a floor, then tuples, the noise's size and the linear part."""
-    data = _Data(found.logs, found.noise, found.target, found.groups, found.low, found.high, found.fixed_linear)
+    data = _Data(*(getattr(found, name) for name in _Data._fields))
     laws = [data, _without_floor(data)] if np.isnan(data.fixed_linear[0]) else [data]
     cloud = _make_cloud(data, found.centre, found.spread, _LAST, _ROUNDS)
     picked = systematic(np.array([node.weight for node in found.nodes]), min(_NODES, resamples), generator)

@@ -321,6 +321,12 @@ class AdditivePowerLaw:
             result += term
         return result
 
+    def profile_intervals(self, level: float = 0.9) -> dict[str, tuple[float, float]]:
+        """Return profile likelihood intervals, named as those of :meth:`intervals`."""
+        from tippingpoint.fitting.profile import profile_intervals
+
+        return profile_intervals(self._fitted, self.axes, level)
+
     def intervals(self, level: float = 0.9) -> dict[str, tuple[float, float]]:
         """Return percentile intervals of ``floor``, ``<axis>.coefficient`` and ``<axis>.exponent``.
 
