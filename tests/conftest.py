@@ -1,4 +1,4 @@
-"""One thread a process (tests run side by side, and results are bit-reproducible on one), and one hypothesis profile."""
+"""One thread a process (tests run side by side; results are bit-reproducible on one), one hypothesis profile."""
 
 from __future__ import annotations
 

@@ -106,13 +106,14 @@ def measured_answer(
         text += f"{winner[signs[0][1]]} is better throughout, from {size(chosen.low)} to {size(chosen.high)}"
         text += f" {axis_words(chosen.along)}."
     else:
-        vague = " (within noise)" if measured[0].interval[0] is None else ""
-        parts = [f"{winner[-measured[0].direction]} is better{vague} up to about {_measured_words(measured[0], level)}"]
+        vague = ", within noise," if measured[0].interval[0] is None else ""
+        place = f"{size(measured[0].value)} {axis_words(chosen.along)} ({interval_words(measured[0].interval, level)})"
+        parts = [f"{winner[-measured[0].direction]} is better{vague} up to about {place}"]
         for crossing, following in zip(measured, (*measured[1:], None), strict=True):
+            vague = ", within noise" if crossing.interval[1] is None else ""
             until = "" if following is None else f" up to about {_measured_words(following, level)}"
-            vague = " (within noise)" if crossing.interval[1] is None else ""
             parts.append(f"{winner[crossing.direction]} above it{vague}{until}")
-        text += f"{', '.join(parts)} ({axis_words(chosen.along)})."
+        text += f"{'; '.join(parts)}."
     inside = [size(crossing.value) for crossing in crossings if crossing.in_range]
     laws = f"at {' and '.join(inside)}" if inside else "nowhere in this range"
     return f"{text} The fitted laws would cross {laws}, but they miss the measured differences."

@@ -229,6 +229,15 @@ def _without_test(finding: Finding) -> str:
     return f"Averaged over the sizes, {who}, with {have}: nothing can be said about noise."
 
 
+def _measured_sentence(finding: Finding, level: float) -> str:
+    """Say where the paired runs change sides without a law, or that they do not."""
+    measured = () if finding.boundary is None else finding.boundary.measured
+    if not measured:
+        return "The runs alone, without a fitted law, establish no change of sides."
+    places = " and ".join(f"{size(turn.value)} ({interval(*turn.interval, level=level)})" for turn in measured)
+    return f"Without a law, the runs change sides at about {places}."
+
+
 def headline(analysis: Analysis) -> str:
     """Return the answer in one sentence (what the report opens with).
 
@@ -248,8 +257,8 @@ def headline(analysis: Analysis) -> str:
     crossed = bool(_in_range(finding))
     if not _by_laws(finding):
         return text  # the runs alone have spoken
-    if crossed and finding.pairs.trend is not None and not stands_out(finding, analysis.level):
-        text += " The runs alone, without a fitted law, do not confirm it: the trend does not stand out of the noise."
+    if crossed and finding.pairs.sizes:
+        text += f" {_measured_sentence(finding, analysis.level)}"
     if not crossed and finding.pairs.level is not None and finding.level_p >= 1 - analysis.level:
         text += " Averaged over the sizes, that does not stand out of the noise between blocks."
     return text
