@@ -57,8 +57,8 @@ def answer(
     return f"{text} In {target_words(chosen.target)}, {ends[0]}, and {ends[1]}.{agree}"
 
 
-def laws_hold(chosen: Selection, F: PowerDifference) -> bool:
-    """Return whether the laws' difference lies within the noise of the paired runs at every size.
+def laws_hold(chosen: Selection, F: PowerDifference, paired: pd.DataFrame) -> bool:
+    """Return whether the laws' difference fits the paired runs: its sign where it is established, its size everywhere.
 
     Parameters
     ----------
@@ -66,15 +66,17 @@ def laws_hold(chosen: Selection, F: PowerDifference) -> bool:
         Without pairs there is nothing to hold the laws against.
     F : PowerDifference
         Of the two fitted laws.
+    paired : DataFrame
+        From ``pair_up``, at the boundary's level.
 
     Returns
     -------
     bool
-        Student's intervals over blocks, together at 95% (Bonferroni); laws that were fitted to these very runs lie
-        nearer to them than independent ones would, so that right laws are turned down even less often. Where it is
-        False, the answer is told from the runs: an interval around a law that misses them means nothing.
+        Sizes are held against Student's intervals over blocks, together at 95% (Bonferroni); laws that were fitted to
+        these very runs lie nearer to them than independent ones would, so that right laws are turned down less often.
+        Where it is False, the answer is told from the runs: an interval around a law that misses them means nothing.
     """
-    return not _misses(chosen, F, _FIT)
+    return not _misses(chosen, F, _FIT) and all(F.sign(place) == sign for place, sign in established_signs(paired))
 
 
 def _misses(chosen: Selection, F: PowerDifference, level: float) -> list[float]:
@@ -103,8 +105,8 @@ def measured_answer(
     if not signs:
         text += f"no difference stands out of the noise at any of {len(paired)} sizes."
     elif not measured:
-        text += f"{winner[signs[0][1]]} is better throughout, from {size(chosen.low)} to {size(chosen.high)}"
-        text += f" {axis_words(chosen.along)}."
+        text += f"{winner[signs[0][1]]} is better wherever a difference stands out of the noise (at "
+        text += f"{', '.join(size(place) for place, _ in signs)} {axis_words(chosen.along)})."
     else:
         vague = ", within noise," if measured[0].interval[0] is None else ""
         place = f"{size(measured[0].value)} {axis_words(chosen.along)} ({interval_words(measured[0].interval, level)})"

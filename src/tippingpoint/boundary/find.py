@@ -145,7 +145,7 @@ def _boundary(
     tails = _tails(level, draws.blocks)
     crossings = _crossings(F, draws, low, high, tails)
     paired = pair_up(chosen, level)
-    holds = laws_hold(chosen, F)
+    holds = laws_hold(chosen, F, paired)
     measured = measured_crossings(block_differences(chosen), paired, level)
     regime, shares = F.regime_in(low, high), _shares(draws, low, high)
     curve = _curve(F, draws, chosen, tails)

@@ -102,8 +102,8 @@ class Boundary:
     sentence : str
         The answer: by the laws, or by the paired runs alone where the laws do not hold.
     laws_hold : bool
-        Whether the laws' difference lies within the noise of the paired runs at every size that was measured (a test of
-        fit at 95%, all sizes together).
+        Whether the laws' difference has the sign of the paired runs wherever that is established, and lies within their
+        noise at every size (95%, all sizes together).
     measured : tuple of MeasuredCrossing
         Crossings of the paired runs themselves, without a law, each with its interval.
     warnings, notes : tuple of str
