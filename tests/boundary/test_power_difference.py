@@ -239,6 +239,14 @@ COEFFICIENT = st.one_of(st.floats(0.01, 100), st.floats(-300, 300).map(lambda p:
 OFFSET = st.one_of(st.floats(-1, 1), COEFFICIENT, COEFFICIENT.map(lambda c: -c))
 
 
+def test_a_folded_offset_keeps_its_digits() -> None:
+    """Found by hypothesis: the closed form with the rounded offset is off in the eighth digit."""
+    F = PowerDifference(1e-8, 1.0, 1e-8, 1.0, 0.0)
+    with mpmath.workdps(50):
+        truth = -mpmath.log1p(-mpmath.mpf(1e-8)) / mpmath.mpf(1e-8)
+    assert F.log_crossings[0] == pytest.approx(float(truth), rel=1e-12)
+
+
 @settings(max_examples=500, deadline=None)
 @given(OFFSET, COEFFICIENT, EXPONENT, COEFFICIENT, EXPONENT)
 def test_claimed_pieces_hold_to_many_digits(

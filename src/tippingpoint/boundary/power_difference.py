@@ -276,7 +276,19 @@ class PowerDifference:
         c, p, first = (a, alpha, 1) if a > 0 else (b, alpha_prime, -1)
         if offset == 0 or sign(offset) == first:
             return _Pieces((), (first,))
-        return _Pieces((log_quotient(c, abs(offset)) / p,), (first, -first))
+        return _Pieces((self._certified(log_quotient(c, abs(offset)) / p, first),), (first, -first))
+
+    def _certified(self, root: float, first: int) -> float:
+        """Return the crossing near a closed form that may have lost digits where the offset was folded.
+
+        ``1e-8 + D^-1e-8 - 1`` crosses at ln D = 1; its folded offset, rounded, would say 1.00000001.
+        """
+        width = _NARROW * max(1.0, abs(root))
+        if self._sign_at(root - width) == first and self._sign_at(root + width) == -first:
+            return root
+        while self._sign_at(root - width) != first or self._sign_at(root + width) != -first:
+            width *= 2
+        return self._bisect(root - width, root + width, -first)
 
     def _extremum_lead(self, x: float) -> float:
         """Return ln(|pair| / |offset|) at D*; positive where the extremum is across zero."""
