@@ -10,17 +10,22 @@ additive and a multiplying surface, and effective data transferred.
 Score: RMSLE to the noise-free surface at all points of the grid widened by four times the largest size of each axis
 that lie outside the data. ``auto`` sees the noisy runs alone.
 
-*Our study.* Each group of the ``standard`` runs (when they are there) with the largest size of one axis after the other
-kept aside; everything, the choice of law included, is done on the others.
+*Our study.* Each group of the ``standard`` runs with the largest size of one axis after the other kept aside;
+everything, the choice of law included, is done on the others.
 
-The claim: the mean score of ``auto`` is at most 1.1 times that of the better of the additive and the multiplying laws,
-the better one taken *for each case with hindsight*, which no rule can do.
+The claim: the mean score of ``auto`` is at most 1.1 times that of the best of the averaged laws, the best one taken
+*for each case with hindsight*, which no rule can do. It holds on the simulated studies (1.00; the exit status says so)
+and on the 13 cases of our study (0.99). But there the cases with large errors carry the mean: the geometric mean of the
+ratios of single cases is 1.12, which EXCEEDS 1.10. On the three pretrained cases ``auto`` is 1.6 to 1.8 times as far
+off as the best law in hindsight.
 
-Variants tried before this was written: powers 1, 2, 4, 8 of the backtest error, nine ways to subtract a noise floor,
-the single best law and equal shares, each with and without the floored multiplying law, on 63 simulated studies with
-other seeds (0-20). Power 4 was kept: the simplest of those within two points of the best. On half of our study's runs,
-where one or two axes can be held out in place of three, a power of 4/3 for each axis held out did better than 4 (mean
-score over that of the better of three laws 1.08 against 1.11, 11 cases; 13 powers looked at): this is what is shipped.
+Variants tried before this was written: about 30 weightings on 63 simulated studies with other seeds (0-20): powers 1,
+2, 4, 8 of the backtest error, nine ways to subtract a noise floor, the single best law and equal shares, arithmetic and
+geometric averages, with and without the floored multiplying law. Power 4 was kept, the simplest of those within two
+points of the best. Then about 18 on 11 cases of our own study, when half of its runs were there, geometric averages
+included: with one or two axes to hold out in place of three, a power of 4/3 for each axis held out did better than 4
+(mean score over that of the best of three laws 1.08 against 1.11), and is what is shipped. Those runs are among the
+ones scored here, so that the figures on our study are not of data unseen by the choice.
 """
 
 from __future__ import annotations
@@ -29,11 +34,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tippingpoint.errors import RunsError
 from tippingpoint.fitting.backtest import largest_folds
@@ -41,6 +48,8 @@ from tippingpoint.fitting.comparison import AVERAGED
 from tippingpoint.laws.auto import AutoLaw
 from tippingpoint.laws.registry import law_named
 from tippingpoint.runs import Runs, default_axes, load_example, read_runs, select_group
+
+Array = NDArray[np.float64]
 
 AXES = ["n_pretrain", "n_params", "n_finetune"]
 GRIDS = [[1e3, 1e4, 1e5, 1e6, 3e6], [2.5e6, 1e7, 2.2e7, 3.8e7], [1e2, 1e3, 1e4, 1e5]]
@@ -50,12 +59,13 @@ BLOCKS = 3
 RESULT = Path(__file__).parent / "results" / "law_choice.json"
 
 
-def grid(wider: bool) -> np.ndarray:
+def grid(wider: bool) -> Array:
     axes = [[*sizes, 4 * sizes[-1]] if wider else sizes for sizes in GRIDS]
-    return np.stack([column.ravel() for column in np.meshgrid(*axes, indexing="ij")], axis=-1)
+    stacked: Array = np.stack([column.ravel() for column in np.meshgrid(*axes, indexing="ij")], axis=-1)
+    return stacked
 
 
-def surface(kind: str, sizes: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def surface(kind: str, sizes: Array, random: np.random.Generator) -> Array:
     logs = np.log(sizes) - np.log(grid(False)).mean(axis=0)
     floor = random.choice([0.0, 0.02, 0.08])
     exponents = np.exp(random.normal(np.log([0.25, 0.25, 0.3]), 0.5))
@@ -63,11 +73,12 @@ def surface(kind: str, sizes: np.ndarray, random: np.random.Generator) -> np.nda
     multiplied = (0.0 if kind == "multiplicative" else floor) + 0.25 * np.exp(-logs @ (0.6 * exponents))
     if kind == "transfer":
         moved = random.normal(0, 1.5) + logs[:, :2] @ (2 * exponents[:2])
-        return floor + 0.25 * np.exp(-exponents[2] * np.logaddexp(logs[:, 2], moved))
-    return {"additive": added, "between": np.sqrt(added * multiplied)}.get(kind, multiplied)
+        multiplied = floor + 0.25 * np.exp(-exponents[2] * np.logaddexp(logs[:, 2], moved))
+    found: Array = {"additive": added, "between": np.sqrt(added * multiplied)}.get(kind, multiplied)
+    return found
 
 
-def simulated(kind: str, noise: float, seed: int) -> tuple[Runs, np.ndarray, np.ndarray]:
+def simulated(kind: str, noise: float, seed: int) -> tuple[Runs, Array, Array]:
     """Return noisy runs inside, and sizes and noise-free error outside."""
     random = np.random.default_rng([1000 + seed, KINDS.index(kind), int(1000 * noise)])
     sizes = grid(True)
@@ -81,7 +92,7 @@ def simulated(kind: str, noise: float, seed: int) -> tuple[Runs, np.ndarray, np.
     return read_runs(pd.concat(frames, ignore_index=True)), sizes[~inside], y[~inside]
 
 
-def scores(runs: Runs, axes: list[str], target: str, sizes: np.ndarray, y: np.ndarray) -> dict[str, float]:
+def scores(runs: Runs, axes: list[str], target: str, sizes: Array, y: Array) -> dict[str, float]:
     """Return the RMSLE of every law and of their average at sizes where y is known."""
     columns = dict(zip(axes, sizes.T, strict=True))
     laws = {name: law_named(name)(axes) for name in AVERAGED} | {"auto": AutoLaw(axes)}
@@ -92,7 +103,7 @@ def scores(runs: Runs, axes: list[str], target: str, sizes: np.ndarray, y: np.nd
     return found
 
 
-def studies() -> Iterator[tuple[dict[str, str], Runs, list[str], np.ndarray, np.ndarray]]:
+def studies() -> Iterator[tuple[dict[str, str], Runs, list[str], Array, Array]]:
     """Yield, for each group of the standard runs and axis, what is to be learned from and what to be foretold."""
     try:
         table = load_example()
@@ -113,7 +124,7 @@ def studies() -> Iterator[tuple[dict[str, str], Runs, list[str], np.ndarray, np.
                 yield group | {"held": fold.name}, kept, axes, sizes[fold.held], runs.numbers("error")[fold.held]
 
 
-def summary(cases: list[dict[str, object]]) -> dict[str, object]:
+def summary(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return mean scores, and the average's over those of the better law of each case."""
     table = pd.DataFrame([case["rmsle"] for case in cases])
     better = table[list(AVERAGED)].min(axis=1)
@@ -142,10 +153,10 @@ def main() -> int:
                 cases[kind].append({"noise": noise, "seed": seed, "rmsle": scores(runs, AXES, "loss", sizes, y)})
     own = [{**what, "rmsle": scores(runs, axes, "error", sizes, y)} for what, runs, axes, sizes, y in studies()]
     everything = [case for kind in KINDS for case in cases[kind]]
-    found = {
+    found: dict[str, Any] = {
         "command": f"python benchmarks/law_choice.py --seeds {options.seeds}",
         "simulated": summary(everything),
-        "by_kind": {kind: summary(found) for kind, found in cases.items()},
+        "by_kind": {kind: summary(some) for kind, some in cases.items()},
         "by_noise": {str(noise): summary([case for case in everything if case["noise"] == noise]) for noise in NOISES},
         "standard_study": summary(own) if own else None,
         "standard_cases": own,
@@ -154,7 +165,7 @@ def main() -> int:
     print(json.dumps({key: value for key, value in found.items() if key != "standard_cases"}, indent=1))
     if not options.quick:
         RESULT.write_text(json.dumps(found, indent=1) + "\n")
-    return 0 if found["simulated"]["ratio_of_means"] <= 1.1 else 1  # type: ignore[index]
+    return 0 if found["simulated"]["ratio_of_means"] <= 1.1 else 1
 
 
 if __name__ == "__main__":
