@@ -47,10 +47,10 @@ def even_points(count: int, dimensions: int, turn: int) -> Array:
     return np.clip(points, 1e-9, 1 - 1e-9)
 
 
-def log_prior(x: Array, free: NDArray[np.bool_]) -> Array:
-    """Return the log prior (T,) of log exponents x (T, k), over the axes that are free."""
-    away = (x[:, free] - np.log(PRIOR_MEDIAN)) / PRIOR_SPREAD
-    result: Array = -0.5 * (away * away).sum(axis=1) - int(free.sum()) * np.log(PRIOR_SPREAD * np.sqrt(2 * np.pi))
+def log_prior(x: Array) -> Array:
+    """Return the log prior (T,) of log exponents x (T, k)."""
+    away = (x - np.log(PRIOR_MEDIAN)) / PRIOR_SPREAD
+    result: Array = -0.5 * (away * away).sum(axis=1) - x.shape[1] * np.log(PRIOR_SPREAD * np.sqrt(2 * np.pi))
     return result
 
 

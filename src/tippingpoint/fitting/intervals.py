@@ -142,9 +142,8 @@ def posterior_for(fit: Estimate) -> tuple[Posterior, NDArray[np.intp], float]:
     logs = np.log(fit.sizes / solution.reference)[:, moving]
     terms = (solution.coefficients * solution.reference**-solution.exponents)[moving]
     theta = np.concatenate([[solution.floor / unit], terms / unit, solution.exponents[moving]])
-    bounds = np.zeros(len(moving)), np.full(len(moving), fit.max_exponent)
     chosen = objective_named(fit.objective, fit.huber_delta)
-    return posterior_of(logs, fit.y / unit, np.ones(len(fit.y)), theta, chosen, groups, bounds), moving, unit
+    return posterior_of(logs, fit.y / unit, theta, chosen, groups, fit.max_exponent), moving, unit
 
 
 def _unknown_spread(fit: Estimate) -> list[str]:

@@ -25,11 +25,9 @@ def curve_of(linear: Array, exponents: Array, logs: Array) -> Array:
     return curve
 
 
-def pseudo_data(curve: Array, y: Array, weights: Array, objective: Objective) -> tuple[Array, Array]:
+def pseudo_data(curve: Array, y: Array, objective: Objective) -> tuple[Array, Array]:
     """Return s and t: least squares of t on the columns over s is the objective near the curve."""
-    if objective.name == "binomial":
-        curve = np.minimum(curve, 1 - 1e-9)
-    noise = objective.noise(curve) / np.sqrt(np.maximum(weights, 1e-300))
+    noise = objective.noise(curve)
     standard = (np.log(y / curve) * curve if objective.on_logs else y - curve) / noise
     if np.isfinite(objective.delta):
         bend = EFFICIENT * 1.4826 * float(np.median(np.abs(standard)))

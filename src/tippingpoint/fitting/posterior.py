@@ -6,18 +6,18 @@ draws are a tuple and, given it, floor and coefficients: the non-negative soluti
 
 What the likelihood is:
 
-* Near a curve f0 through the data every objective is a weighted sum of squares of (y - f)/s, with s the noise of each
+* Near a curve f0 through the data every objective is a sum of squares of (y - f)/s, with s the noise of each
   run up to one factor: s = f0 for objectives on logs (log f - log y is (f - y)/f0 to first order), s = 1 for
-  ``squares``, s^2 = f0 (1 - f0) / w for ``binomial``. The curve is centred again on the posterior's own best.
+  ``squares``. The curve is centred again on the posterior's own best.
 * For ``huber-log`` residuals beyond 1.345 robust standard deviations are pulled in, as in Huber's M-estimate, so that
   outliers move the intervals no more than they move the fit.
 * The noise that seed blocks and checkpoints share enters by its covariance (:mod:`tippingpoint.fitting.variance`),
   whose ratios are integrated over, and the noise's size is integrated out.
 
 Draws are *solved*, not truncated: noise is added to the data and the non-negative problem solved again, so that a term
-that is not told from 0 is often exactly 0. The law *without* a floor is a hypothesis of its own, weighed against the
-law with one by the ratio of their greatest likelihoods. Truncated Gaussians alone never contain a floor of 0, and push
-the exponents off a truth that has none: 85% coverage of a nominal 95%.
+that is not told from 0 is often exactly 0, which a draw of a truncated Gaussian never is. The law *without* a floor is
+a hypothesis of its own, weighed against the law with one by the ratio of their greatest likelihoods, at prior odds of
+1.5. How often the intervals cover the truth, with floors and without, is measured by benchmarks/coverage.py.
 
 The temperature is 1: this is for parameters and curves *within* the data. Extrapolation far beyond them needs a
 temperature of its own (THEORY, last section) and shares nothing with this.
@@ -67,6 +67,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 LEAST_EXPONENT = 0.01
+_LOWEST = float(np.log(LEAST_EXPONENT))
 _CLOUD = {0: 1, 1: 200, 2: 300, 3: 400, 4: 700, 5: 1000, 6: 1400}  # tuples while finding the posterior; more at the end
 _LAST = 2.5  # times as many in the last cloud
 _ROUNDS = 8
@@ -101,9 +102,8 @@ class Posterior:
     nodes : list of Node
     centre, spread : ndarray, shape (k,) and (k, k)
         Of the last cloud of log exponents.
-    low, high : ndarray, shape (k,)
-        Bounds of log exponents.
-    fixed_linear : ndarray, shape (m,)
+    highest : float
+        Upper bound of log exponents.
     """
 
     logs: Array
@@ -113,9 +113,7 @@ class Posterior:
     nodes: list[Node]
     centre: Array
     spread: Array
-    low: Array
-    high: Array
-    fixed_linear: Array
+    highest: float
 
     def draw(self, resamples: int, generator: np.random.Generator) -> PosteriorDraws:
         """Draw R parameters."""
@@ -123,10 +121,10 @@ class Posterior:
 
     def region(self, size: float = 12.0) -> tuple[Array, Array, Array, Array]:
         """Return log exponents, linear part, loss and G of a large cloud, at the mean variance ratios."""
-        data = _Data(*(getattr(self, name) for name in _Data._fields))
+        data = _data_of(self)
         cloud = _make_cloud(data, self.centre, self.spread, size, _ROUNDS)
         linear, loss, gram, _ = _solve(data, cloud.products, _mean(self.nodes))
-        inside = ((cloud.x >= data.low - 1e-12) & (cloud.x <= data.high + 1e-12)).all(axis=1)
+        inside = _inside(data, cloud.x)
         return cloud.x[inside], linear[inside], loss[inside], gram[inside]
 
 
@@ -141,21 +139,27 @@ class _Data(NamedTuple):
     noise: Array
     target: Array
     groups: Groups
-    low: Array
-    high: Array
-    fixed_linear: Array
+    highest: float
+    floor: bool = True  # whether the law has one
+
+
+def _data_of(found: Posterior) -> _Data:
+    return _Data(found.logs, found.noise, found.target, found.groups, found.highest)
+
+
+def _inside(data: _Data, x: Array) -> NDArray[np.bool_]:
+    """Return whether every log exponent of a tuple is between its bounds, (T,)."""
+    return np.asarray(((x >= _LOWEST - 1e-12) & (x <= data.highest + 1e-12)).all(axis=1), dtype=np.bool_)
 
 
 @np.errstate(all="ignore")
 def posterior_of(
     logs: Array,
     y: Array,
-    weights: Array,
     theta: Array,
     objective: Objective,
     groups: Groups,
-    bounds: tuple[Array, Array],
-    fixed_linear: Array | None = None,
+    max_exponent: float,
 ) -> Posterior:
     """Find the posterior of the exponents near a fit.
 
@@ -163,30 +167,26 @@ def posterior_of(
     ----------
     logs : ndarray, shape (n, k)
         Log size over reference.
-    y, weights : ndarray, shape (n,)
+    y : ndarray, shape (n,)
     theta : ndarray, shape (1 + 2k,)
         The fit, scaled.
     objective : Objective
     groups : Groups
-    bounds : pair of ndarray, shape (k,)
-        Least and greatest exponent of each axis; equal where it is fixed.
-    fixed_linear : ndarray, shape (1 + k,), optional
-        Floor and coefficients that are fixed, NaN where free.
+    max_exponent : float
+        Greatest exponent of every axis; the least is :data:`LEAST_EXPONENT`.
 
     Returns
     -------
     Posterior
     """
     k = logs.shape[1]
-    held = np.full(1 + k, np.nan) if fixed_linear is None else fixed_linear
-    low, high = (np.log(np.maximum(bound, LEAST_EXPONENT)) for bound in bounds)
-    order = groups.order
-    logs, y, weights = logs[order], y[order], weights[order]
-    exponents = np.clip(np.where(theta[1 : 1 + k] > 0, theta[1 + k :], PRIOR_MEDIAN), np.exp(low), np.exp(high))
+    greatest = max(max_exponent, LEAST_EXPONENT)
+    logs, y = logs[groups.order], y[groups.order]
+    exponents = np.clip(np.where(theta[1 : 1 + k] > 0, theta[1 + k :], PRIOR_MEDIAN), LEAST_EXPONENT, greatest)
     curve = curve_of(theta[: 1 + k], exponents, logs)
     for _ in range(2):  # the second time about the posterior's own best curve
-        noise, target = pseudo_data(curve, y, weights, objective)
-        data = _Data(logs, noise, target, groups, low, high, held)
+        noise, target = pseudo_data(curve, y, objective)
+        data = _Data(logs, noise, target, groups, float(np.log(greatest)))
         found, linear, exponents = _explore(data, curve, exponents)
         curve = curve_of(linear, exponents, logs)
     return found
@@ -196,13 +196,12 @@ def _explore(data: _Data, curve: Array, exponents: Array) -> tuple[Posterior, Ar
     """Re-centre and refine the cloud; return the posterior and its best linear part and exponents."""
     nodes, spread = _start(data, curve, exponents)
     mean = _mean(nodes)
-    centre = np.log(np.clip(exponents, np.exp(data.low), np.exp(data.high)))
+    centre = np.clip(np.log(exponents), _LOWEST, data.highest)
     best_loss, best_x = np.inf, centre
     for turn in range(_ROUNDS):
         cloud = _make_cloud(data, centre, spread, 1.0, turn)
         level, loss = _levels(data, cloud, mean)
-        if np.isnan(data.fixed_linear[0]):
-            level = np.logaddexp(level, _levels(_without_floor(data), cloud, mean)[0])
+        level = np.logaddexp(level, _levels(data._replace(floor=False), cloud, mean)[0])
         if loss.min() < best_loss:
             best_loss, best_x = float(loss.min()), cloud.x[int(np.argmin(loss))]
         share, tempered = _shares(level, cloud)
@@ -212,7 +211,8 @@ def _explore(data: _Data, curve: Array, exponents: Array) -> tuple[Posterior, Ar
         if not tempered and 1 / (share**2).sum() > 0.25 * len(share):
             break
     linear = _linear(data, best_x, mean)
-    return Posterior(*data[:4], nodes, centre, spread, *data[4:]), linear, np.exp(best_x)
+    found = Posterior(data.logs, data.noise, data.target, data.groups, nodes, centre, spread, data.highest)
+    return found, linear, np.exp(best_x)
 
 
 def _mean(nodes: list[Node]) -> Node:
@@ -228,9 +228,8 @@ def _start(data: _Data, curve: Array, exponents: Array) -> tuple[list[Node], Arr
     one = _linear(data, np.log(exponents), Node(0.0, 0.0, 1.0))
     slopes = -one[1:] * exponents * data.logs * powers
     design = np.column_stack([np.ones(len(curve)), powers, slopes]).T / data.noise
-    free = np.concatenate([np.isnan(data.fixed_linear), data.high > data.low])
     residuals = data.target - curve_of(one, exponents, data.logs) / data.noise
-    nodes = shared_variance(design[free], residuals, data.groups)
+    nodes = shared_variance(np.ascontiguousarray(design), residuals, data.groups)
     node = _mean(nodes)
     products = weighted(
         inner_products(np.vstack([design, residuals]), data.groups), data.groups, node.between_blocks,
@@ -241,11 +240,7 @@ def _start(data: _Data, curve: Array, exponents: Array) -> tuple[list[Node], Arr
     precision[range(1 + 2 * k), range(1 + 2 * k)] *= 1 + 1e-9
     precision[range(1 + k, 1 + 2 * k), range(1 + k, 1 + 2 * k)] += 1 / PRIOR_SPREAD**2
     precision += 1e-12 * np.eye(1 + 2 * k) * np.trace(precision) / (1 + 2 * k)
-    keep = np.flatnonzero(free)
-    spread = np.zeros((k, k))
-    inner = np.asarray(np.linalg.pinv(precision[np.ix_(keep, keep)], hermitian=True), dtype=np.float64)
-    exponent = keep > k
-    spread[np.ix_(keep[exponent] - 1 - k, keep[exponent] - 1 - k)] = inner[np.ix_(exponent, exponent)]
+    spread = np.asarray(np.linalg.pinv(precision, hermitian=True), dtype=np.float64)[1 + k :, 1 + k :]
     return nodes, spread + 1e-14 * np.eye(k)
 
 
@@ -262,13 +257,13 @@ def _make_cloud(data: _Data, centre: Array, spread: Array, size: float, turn: in
     prior = np.log(PRIOR_MEDIAN) + PRIOR_SPREAD * normal
     defended = np.arange(count) < _DEFENCE * count
     x = np.where(defended[np.random.default_rng(turn).permutation(count), None], prior, x)
-    fixed = data.high <= data.low
-    x[:, fixed] = data.low[fixed]
+    if data.highest <= _LOWEST:  # max_exponent leaves a single tuple
+        x[:] = _LOWEST
     z = np.linalg.solve(root, (x - centre).T).T
     local: Array = -np.log(np.maximum(np.abs(np.linalg.det(root)), 1e-300)) - (HEAVY + k) / 2 * np.log1p(
         (z * z).sum(axis=1) / HEAVY
     )
-    wide = log_prior(x, np.ones(k, dtype=bool))
+    wide = log_prior(x)
     proposal: Array = np.logaddexp(np.log1p(-_DEFENCE) + local + t_constant(k), np.log(_DEFENCE) + wide)
     return _Cloud(x, proposal, _products(data, x))
 
@@ -295,29 +290,26 @@ def _products(data: _Data, x: Array) -> Inner:
 def _solve(data: _Data, products: Inner, node: Node) -> tuple[Array, Array, Array, Array]:
     """Return linear part (T, m), loss (T,), G (T, f, f) and h (T, f) of the f free unknowns of every tuple."""
     full = weighted(products, data.groups, node.between_blocks, node.between_checkpoints)
-    free = np.flatnonzero(np.isnan(data.fixed_linear))
-    fixed = np.flatnonzero(~np.isnan(data.fixed_linear))
-    gram, right, total = full[:, free[:, None], free], full[:, free, -1], full[:, -1, -1]
-    if len(fixed):
-        given = data.fixed_linear[fixed]
-        right = right - full[:, free[:, None], fixed] @ given
-        total = (
-            total
-            - 2 * full[:, fixed, -1] @ given
-            + np.einsum("a,tab,b->t", given, full[:, fixed[:, None], fixed], given)
-        )
-    linear = np.tile(np.where(np.isnan(data.fixed_linear), 0.0, data.fixed_linear), (len(gram), 1))
-    linear[:, free], gain = solve_nonnegative(gram, right)
+    first, total = _first(data), full[:, -1, -1]
+    free = np.arange(first, full.shape[1] - 1)
+    gram, right = full[:, free[:, None], free], full[:, free, -1]
+    linear = np.zeros((len(full), full.shape[1] - 1))
+    linear[:, first:], gain = solve_nonnegative(gram, right)
     loss = np.maximum(total - gain, 1e-15 * np.abs(total) + 1e-300)
     return linear, loss, gram, right
+
+
+def _first(data: _Data) -> int:
+    """Return the place of the first free linear unknown: the floor's, or the first coefficient's."""
+    return 0 if data.floor else 1
 
 
 def _levels(data: _Data, cloud: _Cloud, node: Node) -> tuple[Array, Array]:
     """Return log posterior (up to a constant) and loss of every tuple."""
     _, loss, gram, _ = _solve(data, cloud.products, node)
     freedom = max(len(data.target) - gram.shape[1], 1)
-    level = -freedom / 2 * np.log(loss) + log_prior(cloud.x, data.high > data.low)
-    inside = ((cloud.x >= data.low - 1e-12) & (cloud.x <= data.high + 1e-12)).all(axis=1)
+    level = -freedom / 2 * np.log(loss) + log_prior(cloud.x)
+    inside = _inside(data, cloud.x)
     return np.where(inside & np.isfinite(level), level, -np.inf), np.where(inside, loss, np.inf)
 
 
@@ -342,8 +334,8 @@ def _linear(data: _Data, x: Array, node: Node) -> Array:
 @np.errstate(all="ignore")
 def _draw(found: Posterior, resamples: int, generator: np.random.Generator) -> PosteriorDraws:
     """Draw variance ratios, then with or without a floor, then tuples, the noise's size and the linear part."""
-    data = _Data(*(getattr(found, name) for name in _Data._fields))
-    laws = [data, _without_floor(data)] if np.isnan(data.fixed_linear[0]) else [data]
+    data = _data_of(found)
+    laws = [data, data._replace(floor=False)]
     cloud = _make_cloud(data, found.centre, found.spread, _LAST, _ROUNDS)
     picked = systematic(np.array([node.weight for node in found.nodes]), min(_NODES, resamples), generator)
     linear, x = np.empty((resamples, 1 + found.logs.shape[1])), np.empty((resamples, found.logs.shape[1]))
@@ -371,16 +363,9 @@ def _weigh(data: _Data, cloud: _Cloud, node: Node) -> tuple[Array, float, tuple[
 def _odds(losses: list[float], n: int) -> Array:
     """Return the weights of the laws with and without a floor: the ratio of their greatest likelihoods."""
     gain = np.exp(-0.5 * n * np.log(np.array(losses) / losses[0]))
-    odds: Array = gain * np.array([1.0, _NO_FLOOR][: len(losses)])
+    odds: Array = gain * np.array([1.0, _NO_FLOOR])
     odds /= odds.sum()
     return odds
-
-
-def _without_floor(data: _Data) -> _Data:
-    """Return the same data for the law whose floor is 0."""
-    held = data.fixed_linear.copy()
-    held[0] = 0.0
-    return data._replace(fixed_linear=held)
 
 
 def _perturbed(
@@ -388,13 +373,12 @@ def _perturbed(
 ) -> Array:
     """Return the non-negative solutions (len(at), m) of the data with new noise."""
     linear, loss, gram, right = (part[at] for part in solution)
-    free = np.flatnonzero(np.isnan(data.fixed_linear))
-    freedom = max(len(data.target) - len(free), 1)
+    freedom = max(len(data.target) - right.shape[1], 1)
     sigma = np.sqrt(loss / generator.chisquare(freedom, len(at)))
     scale = np.sqrt(np.maximum(np.einsum("tii->ti", gram), 1e-300))
     unit = gram / (scale[:, :, None] * scale[:, None, :])
     values, vectors = np.linalg.eigh(unit)
     root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     noise = (root @ generator.standard_normal((*right.shape, 1)))[..., 0] * scale
-    linear[:, free] = solve_nonnegative(gram, right + sigma[:, None] * noise)[0]
+    linear[:, _first(data) :] = solve_nonnegative(gram, right + sigma[:, None] * noise)[0]
     return linear

@@ -3,7 +3,7 @@ r"""Profile likelihood intervals: how far a parameter can go before no choice of
 A parameter's interval is the shadow of the region whose loss stays under :math:`S_{min}(1 + F/\nu)`, with F the
 quantile of Fisher's distribution with 1 and nu degrees of freedom. The exponents are explored by the posterior's own
 cloud of tuples; given a tuple, the region of a linear parameter is an ellipsoid and its shadow is exact. The shadow of
-an exponent ends at the last tuple inside, a few percent short with three axes. Variance ratios are held at their mean,
+an exponent ends at the last tuple inside, a little short of the region's end. Variance ratios are held at their mean,
 so that with few blocks the posterior, which integrates over them, is the wider and the more honest.
 """
 
