@@ -127,7 +127,7 @@ def test_where_the_laws_miss_the_runs_the_runs_answer() -> None:
                 )
     edge = find_boundary(pd.DataFrame(rows), resamples=200, random_state=0)
     assert not edge.laws_hold
-    assert edge.sentence.startswith("Measured, without a law: distilled is better up to about")
+    assert edge.sentence.startswith("In error, measured without a law, distilled is better up to about")
     assert "miss the measured differences" in edge.sentence
     (found,) = edge.measured
     assert 1000 < found.value < 2000

@@ -13,6 +13,7 @@ from tippingpoint.report.looks import Look
 from tippingpoint.report.pairs import PairedSize, PairedTest, Pairs
 from tippingpoint.report.text import (
     beyond_sentence,
+    laws_sentence,
     level_sentence,
     probability_sentence,
     regime_sentence,
@@ -29,7 +30,8 @@ def finding(regime: str, crossings: list[tuple[float, Any, bool]], **more: Any) 
         regime_global=more.pop("regime_global", regime),
         regime_probability=more.pop("regime_probability", {regime: 1.0}),
         laws_hold=more.pop("laws_hold", True),
-        sentence="Measured, without a law: distilled is better up to about 900.",
+        sentence="In error, measured without a law, distilled is better up to about 900. "
+        "The fitted laws would cross at 5,000.",
         measured=(SimpleNamespace(value=900.0, interval=(800.0, 1100.0)),),
         crossings=[SimpleNamespace(value=v, interval=i, in_range=r) for v, i, r in crossings],
     )
@@ -38,7 +40,8 @@ def finding(regime: str, crossings: list[tuple[float, Any, bool]], **more: Any) 
 
 def test_where_the_laws_miss_the_runs_only_the_runs_speak() -> None:
     made = finding("below", [(5000, (4000, 6000), True)], laws_hold=False)
-    assert regime_sentence(made).startswith("On error: measured, without a law: distilled is better up to about 900")
+    assert regime_sentence(made).startswith("In error, measured without a law, distilled is better up to about 900.")
+    assert laws_sentence(made) == "The fitted laws would cross at 5,000."
     assert probability_sentence(made) == beyond_sentence(made) == ""
     assert made.crossings == ((900.0, 800.0, 1100.0, True),)
 

@@ -101,17 +101,19 @@ def measured_answer(
     """Return the answer from the paired runs alone, and where the laws would have put it."""
     winner = {1: chosen.recipes[1], -1: chosen.recipes[0]}
     signs = established_signs(paired)
-    text = "Measured, without a law: "
+    text = f"In {target_words(chosen.target)}, measured without a law, "
     if not signs:
         text += f"no difference stands out of the noise at any of {len(paired)} sizes."
     elif not measured:
         text += f"{winner[signs[0][1]]} is better wherever a difference stands out of the noise (at "
         text += f"{', '.join(size(place) for place, _ in signs)} {axis_words(chosen.along)})."
     else:
-        vague = ", within noise," if measured[0].interval[0] is None else ""
-        place = f"{size(measured[0].value)} {axis_words(chosen.along)} ({interval_words(measured[0].interval, level)})"
-        parts = [f"{winner[-measured[0].direction]} is better{vague} up to about {place}"]
-        for crossing, following in zip(measured, (*measured[1:], None), strict=True):
+        # An opening that does not stand out of the noise is left to the list of crossings: the answer stays short.
+        told = measured[1:] if measured[0].interval[0] is None and len(measured) > 1 else measured
+        vague = ", within noise," if told[0].interval[0] is None else ""
+        place = f"{size(told[0].value)} {axis_words(chosen.along)} ({interval_words(told[0].interval, level)})"
+        parts = [f"{winner[-told[0].direction]} is better{vague} up to about {place}"]
+        for crossing, following in zip(told, (*told[1:], None), strict=True):
             vague = ", within noise" if crossing.interval[1] is None else ""
             until = "" if following is None else f" up to about {_measured_words(following, level)}"
             parts.append(f"{winner[crossing.direction]} above it{vague}{until}")

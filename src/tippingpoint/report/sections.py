@@ -46,6 +46,7 @@ def hero(analysis: Analysis) -> Html:
     if finding is None:
         return Html(f'<div class="hero" id="answer">{"".join(parts)}</div>')
     sentences = [
+        say.laws_sentence(finding),
         say.probability_sentence(finding),
         say.ends_sentence(finding),
         say.level_sentence(finding, analysis.level),

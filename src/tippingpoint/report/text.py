@@ -31,6 +31,7 @@ __all__ = [
     "declared_sentence",
     "ends_sentence",
     "headline",
+    "laws_sentence",
     "level_sentence",
     "limits",
     "probability_sentence",
@@ -40,6 +41,7 @@ __all__ = [
     "trend_sentence",
 ]
 
+LAWS_WOULD = "The fitted laws would"  # opens the second sentence of an answer that the runs give
 WIDTH = 80
 LINES = 15
 
@@ -81,7 +83,7 @@ def regime_sentence(finding: Finding, level: float = 0.9) -> str:
     if finding.boundary is None:
         return f"No boundary could be fitted for {target}: {finding.reason.rstrip('.')}."
     if not finding.boundary.laws_hold:
-        return f"On {target}: {finding.boundary.sentence[0].lower()}{finding.boundary.sentence[1:]}"
+        return finding.boundary.sentence
     regime = str(finding.boundary.regime)
     inside = _in_range(finding)
     edges = [_crossing_words(finding, place, level) for place in inside]
@@ -229,6 +231,14 @@ def _without_test(finding: Finding) -> str:
     return f"Averaged over the sizes, {who}, with {have}: nothing can be said about noise."
 
 
+def laws_sentence(finding: Finding) -> str:
+    """Say where the fitted laws would have put it, where the runs answer instead of them; else empty."""
+    if finding.boundary is None or finding.boundary.laws_hold:
+        return ""
+    _, start, rest = finding.boundary.sentence.partition(LAWS_WOULD)
+    return f"{start}{rest}"
+
+
 def _measured_sentence(finding: Finding, level: float) -> str:
     """Say where the paired runs change sides without a law, or that they do not."""
     measured = () if finding.boundary is None else finding.boundary.measured
@@ -253,11 +263,11 @@ def headline(analysis: Analysis) -> str:
     finding = analysis.primary
     if finding is None:
         return "These runs do not compare two recipes, so there is no boundary to tell; the laws are below."
+    if finding.boundary is not None and not finding.boundary.laws_hold:
+        return finding.boundary.sentence.partition(LAWS_WOULD)[0].rstrip()
     text = regime_sentence(finding, analysis.level)
     crossed = bool(_in_range(finding))
-    if not _by_laws(finding):
-        return text  # the runs alone have spoken
-    if crossed and finding.pairs.sizes:
+    if crossed and finding.pairs.sizes and finding.boundary is not None:
         text += f" {_measured_sentence(finding, analysis.level)}"
     if not crossed and finding.pairs.level is not None and finding.level_p >= 1 - analysis.level:
         text += " Averaged over the sizes, that does not stand out of the noise between blocks."
@@ -290,6 +300,7 @@ def answer(analysis: Analysis) -> str:
     finding = analysis.primary
     parts = [headline(analysis)]
     if finding is not None:
+        parts.append(laws_sentence(finding))
         parts.append(probability_sentence(finding))
         parts.append(ends_sentence(finding))
         parts.append(level_sentence(finding, analysis.level))
