@@ -143,7 +143,9 @@ def compared(analysis: Analysis) -> Html:
     )
     chance = probability_panel(finding)
     if chance is not None:
-        caption = f"Share of resampled studies in which {look.recipes[1]} is better at that size."
+        caption = f"Share of resampled studies in which {look.recipes[1]} is better at that size, by their fitted laws."
+        if finding.boundary is not None and not finding.boundary.laws_hold:
+            caption += " The laws miss the runs here: trust the differences instead."
         pictures = Html(pictures + figure(inline_svg(draw(chance, width=4.6, height=3.4), "chance", caption), caption))
     shown = unit(look.target)
     rows = [
