@@ -1,6 +1,6 @@
 """The trials behind the presets' settings, on validation images alone.
 
-    python benchmarks/trials.py                     # about 20 minutes on two cores; prints the tables
+    python benchmarks/trials.py                     # some 12 minutes on two busy cores; prints the tables
     python benchmarks/trials.py --cache DIR         # keeps finished trainings in DIR and goes on from there
 
 Test images are never looked at: every score is on the half of the validation images (20% of the training images, held

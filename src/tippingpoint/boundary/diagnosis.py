@@ -76,15 +76,15 @@ def laws_hold(chosen: Selection, F: PowerDifference, paired: pd.DataFrame) -> bo
         these very runs lie nearer to them than independent ones would, so that right laws are turned down less often.
         Where it is False, the answer is told from the runs: an interval around a law that misses them means nothing.
     """
-    return not _misses(chosen, F, _FIT) and all(F.sign(place) == sign for place, sign in established_signs(paired))
+    signs_hold = all(F.sign(place) == sign for place, sign in established_signs(paired))
+    return signs_hold and not _misses(chosen, F, paired, _FIT)
 
 
-def _misses(chosen: Selection, F: PowerDifference, level: float) -> list[float]:
+def _misses(chosen: Selection, F: PowerDifference, paired: pd.DataFrame, level: float) -> list[float]:
     """Return the sizes at which the laws' difference leaves the paired interval, all sizes together at ``level``."""
-    sizes = pair_up(chosen, level)
-    if not len(sizes):
+    if not len(paired):
         return []
-    strict = pair_up(chosen, 1 - (1 - level) / len(sizes))
+    strict = pair_up(chosen, 1 - (1 - level) / len(paired))
     places = strict[chosen.along].to_numpy(dtype=float)
     law = F(places)
     off = (law < strict["low"].to_numpy()) | (law > strict["high"].to_numpy())
@@ -197,7 +197,7 @@ def _disagreement(
             f"{better(float(mean[place]), chosen.recipes)}, beyond its {_name(level)}; by the laws, "
             f"{better(float(law[place]), chosen.recipes)}. Trust the pairs there."
         )
-    missed = [size(place) for place in _misses(chosen, F, level) if place not in sizes[contrary]]
+    missed = [size(place) for place in _misses(chosen, F, paired, level) if place not in sizes[contrary]]
     if missed:
         found.append(
             f"The laws miss the paired differences by more than noise at {', '.join(missed)}: look at the curve."

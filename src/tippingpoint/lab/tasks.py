@@ -219,7 +219,7 @@ def execute(
     about = describe(task)
     model = _start(task, shape, n_classes, parents)
     guidance = _guidance(task)
-    teachers = [load_model(parents[f"teacher_{place}"]) for place in range(len(_guides(task)))]
+    teachers = [load_model(folder) for folder in _teacher_folders(task, parents)]
     record = train(
         model,
         images.train_images[chosen],
