@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from tippingpoint.errors import FitError
 from tippingpoint.fitting.additive import AdditiveSolution, fit_additive
 from tippingpoint.fitting.identifiability import Identifiability, term_identifiability
-from tippingpoint.fitting.objectives import objective_named
+from tippingpoint.fitting.inputs import read_inputs
+from tippingpoint.fitting.objectives import Objective
 from tippingpoint.fitting.search import MOST_AXES
+from tippingpoint.fitting.setting import FitSetting
 from tippingpoint.fitting.status import STATUSES
 from tippingpoint.runs import Runs
 
@@ -43,10 +45,12 @@ class Estimate:
         The data.
     runs : Runs
         Their rows, for seed blocks.
-    objective : str
-    huber_delta : float
-    max_exponent : float
-        The settings.
+    setting : FitSetting
+        What the fit was told.
+    weights : ndarray, shape (n,)
+        How much each run counted: ones unless a column of weights was named. Refits and posteriors start from these.
+    chosen : Objective
+        What was minimised.
     """
 
     solution: AdditiveSolution
@@ -58,14 +62,27 @@ class Estimate:
     sizes: Array
     y: Array
     runs: Runs
-    objective: str
-    huber_delta: float
-    max_exponent: float
+    setting: FitSetting
+    weights: Array
+    chosen: Objective
+
+    @property
+    def objective(self) -> str:
+        """Name of what was minimised."""
+        return self.setting.objective
+
+    @property
+    def huber_delta(self) -> float:
+        """Where Huber's loss bends."""
+        return self.setting.huber_delta
+
+    @property
+    def max_exponent(self) -> float:
+        """Upper bound of the exponents."""
+        return self.setting.max_exponent
 
 
-def estimate(
-    runs: Runs, axes: Sequence[str], target: str, *, objective: str, huber_delta: float, max_exponent: float
-) -> Estimate:
+def estimate(runs: Runs, axes: Sequence[str], target: str, setting: FitSetting) -> Estimate:
     """Fit the additive law to a group of runs.
 
     Parameters
@@ -76,8 +93,8 @@ def estimate(
         Columns of sizes.
     target : str
         Column to explain.
-    objective, huber_delta, max_exponent
-        See :func:`tippingpoint.fitting.additive.fit_additive`.
+    setting : FitSetting
+        What is minimised, how much each run counts, and what holds the parameters.
 
     Returns
     -------
@@ -92,11 +109,15 @@ def estimate(
     """
     if len(axes) > MOST_AXES:
         raise FitError(f"A law has 1 to {MOST_AXES} axes, not {len(axes)}.")
-    chosen = objective_named(objective, huber_delta)
-    runs.require(axes, target, positive_target=chosen.on_logs)
-    sizes = np.column_stack([runs.numbers(axis) for axis in axes])
-    y = runs.numbers(target)
-    solution = fit_additive(sizes, y, objective=objective, huber_delta=huber_delta, max_exponent=max_exponent)
+    sizes, y, weights, chosen = read_inputs(runs, axes, target, setting)
+    solution = fit_additive(
+        sizes,
+        y,
+        weights=weights,
+        objective=setting.objective,
+        huber_delta=setting.huber_delta,
+        max_exponent=setting.max_exponent,
+    )
     terms = term_identifiability(solution, sizes, y, chosen, independent=_independent(runs))
     reasons = [_with_names(reason, axes) for reason in solution.reasons]
     status = solution.status
@@ -117,9 +138,9 @@ def estimate(
         sizes,
         y,
         runs,
-        objective,
-        huber_delta,
-        max_exponent,
+        setting,
+        weights,
+        chosen,
     )
 
 

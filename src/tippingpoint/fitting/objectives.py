@@ -38,11 +38,18 @@ class Objective(NamedTuple):
         Whether residuals are differences of logarithms.
     delta : float
         Where Huber's loss turns from quadratic to linear, in units of r; infinite for plain least squares.
+    ceiling : float, default infinite
+        What fitted values stay below, in units of y: 1 for error rates.
     """
 
     name: str
     on_logs: bool
     delta: float
+    ceiling: float = np.inf
+
+    def scaled(self, unit: float) -> Objective:
+        """Return the objective for y divided by a unit; only a ceiling has one."""
+        return self._replace(ceiling=self.ceiling / unit)
 
     def rho(self, residuals: Array, delta: Array | float | None = None) -> Array:
         """Return the loss of each residual, same shape; ``delta`` may be given to follow a path of objectives."""

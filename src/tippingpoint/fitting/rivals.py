@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from tippingpoint.errors import FitError
 from tippingpoint.fitting.blocks import block_weights, blocks_of
-from tippingpoint.fitting.objectives import objective_named
+from tippingpoint.fitting.inputs import read_inputs
+from tippingpoint.fitting.objectives import Objective
 from tippingpoint.fitting.search import MOST_AXES
+from tippingpoint.fitting.setting import FitSetting
 from tippingpoint.fitting.surface import SurfaceSolution, fit_surface, refit_surface
 from tippingpoint.laws.formula import Formula
 from tippingpoint.runs import Runs
@@ -56,8 +58,12 @@ class SurfaceEstimate:
     sizes : ndarray, shape (n, k)
     y : ndarray, shape (n,)
     runs : Runs
-    objective : str
-    huber_delta : float
+    setting : FitSetting
+        What the fit was told.
+    weights : ndarray, shape (n,)
+        How much each run counted: ones unless a column of weights was named. Refits and posteriors start from these.
+    chosen : Objective
+        What was minimised.
     """
 
     solution: SurfaceSolution
@@ -65,8 +71,9 @@ class SurfaceEstimate:
     sizes: Array
     y: Array
     runs: Runs
-    objective: str
-    huber_delta: float
+    setting: FitSetting
+    weights: Array
+    chosen: Objective
 
     @cached_property
     def findings(self) -> tuple[AxisFinding, ...]:
@@ -80,9 +87,16 @@ class SurfaceEstimate:
         low, high = solution.predict(ends)
         without = self.sizes.copy()
         without[:, place] = ends[0, place]
-        other = fit_surface(solution.formula, without, self.y, objective=self.objective, huber_delta=self.huber_delta)
+        other = fit_surface(
+            solution.formula,
+            without,
+            self.y,
+            weights=self.weights,
+            objective=self.setting.objective,
+            huber_delta=self.setting.huber_delta,
+        )
         residuals = np.abs(np.log(np.maximum(solution.predict(self.sizes), 1e-300)) - np.log(np.abs(self.y) + 1e-300))
-        linear = float((residuals > self.huber_delta).mean()) if self.objective == "huber-log" else 0.0
+        linear = float((residuals > self.chosen.delta).mean()) if self.chosen.on_logs else 0.0
         exact = 1e-24 * len(self.y)
         ratio = np.log(max((other.objective + exact) / (solution.objective + exact), 1.0))
         needed = bool(independent_runs(self.runs) * (1 + linear) * ratio > _NOT_NEEDED)
@@ -102,9 +116,7 @@ class SurfaceEstimate:
         return not reason, abs(fall), needed, reason
 
 
-def estimate_surface(
-    runs: Runs, formula: Formula, target: str, *, objective: str, huber_delta: float
-) -> SurfaceEstimate:
+def estimate_surface(runs: Runs, formula: Formula, target: str, setting: FitSetting) -> SurfaceEstimate:
     """Fit a formula to a group of runs.
 
     Parameters
@@ -115,8 +127,8 @@ def estimate_surface(
         The law; its axes are columns.
     target : str
         Column to explain.
-    objective, huber_delta
-        See :mod:`tippingpoint.fitting.objectives`.
+    setting : FitSetting
+        What is minimised, how much each run counts, and what holds the parameters.
 
     Returns
     -------
@@ -131,12 +143,11 @@ def estimate_surface(
     """
     if len(formula.axes) > MOST_AXES:
         raise FitError(f"A law has 1 to {MOST_AXES} axes, not {len(formula.axes)}.")
-    chosen = objective_named(objective, huber_delta)
-    runs.require(formula.axes, target, positive_target=chosen.on_logs)
-    sizes = np.column_stack([runs.numbers(axis) for axis in formula.axes])
-    y = runs.numbers(target)
-    solution = fit_surface(formula, sizes, y, objective=objective, huber_delta=huber_delta)
-    return SurfaceEstimate(solution, target, sizes, y, runs, objective, huber_delta)
+    sizes, y, weights, chosen = read_inputs(runs, formula.axes, target, setting)
+    solution = fit_surface(
+        formula, sizes, y, weights=weights, objective=setting.objective, huber_delta=setting.huber_delta
+    )
+    return SurfaceEstimate(solution, target, sizes, y, runs, setting, weights, chosen)
 
 
 def surface_draws(
@@ -162,7 +173,14 @@ def surface_draws(
     """
     weights = block_weights(fit.runs.frame, resamples, random_state)
     distinct, back = np.unique(weights, axis=0, return_inverse=True)  # few blocks give the same resample often
-    done = refit_surface(fit.solution, fit.sizes, fit.y, distinct, objective=fit.objective, huber_delta=fit.huber_delta)
+    done = refit_surface(
+        fit.solution,
+        fit.sizes,
+        fit.y,
+        distinct * fit.weights,
+        objective=fit.setting.objective,
+        huber_delta=fit.setting.huber_delta,
+    )
     warnings = list(blocks_of(fit.runs.frame).warnings)
     unsettled = int((~done.converged[back.ravel()]).sum())
     if unsettled:

@@ -167,20 +167,15 @@ class AdditivePowerLaw:
             A setting is wrong.
         """
         from tippingpoint.fitting.estimation import estimate
+        from tippingpoint.fitting.setting import FitSetting
         from tippingpoint.runs import read_runs, select_group
 
         if not isinstance(self.bootstrap, int | np.integer) or self.bootstrap < 0:
             raise FitError(f"bootstrap is {self.bootstrap!r}; it must be a number of resamples, 0 or more.")
         group = select_group(read_runs(runs), recipe=recipe, stage=stage, upstream=upstream, downstream=downstream)
         self._drawn, self._draw_warnings, self._draw_source = None, (), ""
-        self._estimate = estimate(
-            group,
-            self.axes,
-            target,
-            objective=self.objective,
-            huber_delta=self.huber_delta,
-            max_exponent=self.max_exponent,
-        )
+        setting = FitSetting(self.objective, self.huber_delta, self.max_exponent)
+        self._estimate = estimate(group, self.axes, target, setting)
         if self.bootstrap:
             self._draw()
         return self

@@ -134,15 +134,15 @@ class SurfaceLaw:
             A setting is wrong.
         """
         from tippingpoint.fitting.rivals import estimate_surface
+        from tippingpoint.fitting.setting import FitSetting
         from tippingpoint.runs import read_runs, select_group
 
         if not isinstance(self.bootstrap, int | np.integer) or self.bootstrap < 0:
             raise FitError(f"bootstrap is {self.bootstrap!r}; it must be a number of resamples, 0 or more.")
         group = select_group(read_runs(runs), recipe=recipe, stage=stage, upstream=upstream, downstream=downstream)
         self._drawn = None
-        self._estimate = estimate_surface(
-            group, self.formula, target, objective=self.objective, huber_delta=self.huber_delta
-        )
+        setting = FitSetting(self.objective, self.huber_delta, self.formula.max_exponent)
+        self._estimate = estimate_surface(group, self.formula, target, setting)
         if self.bootstrap:
             self._draw()
         return self
