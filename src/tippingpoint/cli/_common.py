@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from tippingpoint.errors import InputError
 
-__all__ = ["SCHEMA_VERSION", "parse_assignments", "print_json", "split_names"]
+__all__ = ["SCHEMA_VERSION", "parse_assignments", "print_json", "read_number", "read_pairs", "split_names"]
+
+T = TypeVar("T")
 
 SCHEMA_VERSION = 1  # of every JSON that a command prints; raised only when a key changes its meaning
 
@@ -24,6 +27,53 @@ def split_names(text: str | None) -> list[str] | None:
     if text is None:
         return None
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def read_number(text: str) -> float:
+    """Read a number such as ``38e6`` or ``1_000``; ValueError if it is none."""
+    number = float(text.replace("_", ""))
+    if math.isnan(number):
+        raise ValueError(text)
+    return number
+
+
+def read_pairs(
+    texts: Iterable[str] | None, option: str, form: str, read: Callable[[str], T], faults: list[str]
+) -> dict[str, T]:
+    """Read ``NAME=VALUE`` texts as a mapping.
+
+    Parameters
+    ----------
+    texts : iterable of str or None
+        What stood behind the option, one text for each pair.
+    option : str
+        The option's name, for the messages.
+    form : str
+        How such a text looks, with an example, for the messages.
+    read : callable
+        Reads a value, or raises ValueError.
+    faults : list of str
+        Takes a sentence for every text that cannot be read or repeats a name.
+
+    Returns
+    -------
+    dict
+        The pairs that could be read.
+    """
+    found: dict[str, T] = {}
+    for text in texts or ():
+        name, _, value = (word.strip() for word in text.partition("="))
+        try:
+            if not name:
+                raise ValueError(text)
+            known = read(value)
+        except ValueError:
+            faults.append(f"{option}: '{text}' is not of the form {form}.")
+            continue
+        if name in found:
+            faults.append(f"{option}: {name} is given twice; give it once.")
+        found[name] = known
+    return found
 
 
 def parse_assignments(text: str | None, option: str) -> dict[str, float]:
@@ -46,20 +96,8 @@ def parse_assignments(text: str | None, option: str) -> dict[str, float]:
     InputError
         A part is not ``name=number`` or repeats a name; every such part is named.
     """
-    sizes: dict[str, float] = {}
-    faults = []
-    for part in split_names(text) or []:
-        name, _, number = (word.strip() for word in part.partition("="))
-        try:
-            size = float(number.replace("_", ""))
-        except ValueError:
-            size = math.nan
-        if not name or math.isnan(size):
-            faults.append(f"{option}: '{part}' is not of the form name=number, for example n_params=38e6.")
-        elif name in sizes:
-            faults.append(f"{option}: {name} is given twice; give it one size.")
-        else:
-            sizes[name] = size
+    faults: list[str] = []
+    sizes = read_pairs(split_names(text), option, "name=number, for example n_params=38e6", read_number, faults)
     if faults:
         raise InputError(faults)
     return sizes

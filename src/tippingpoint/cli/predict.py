@@ -7,24 +7,7 @@ from typing import Annotated
 import typer
 
 from tippingpoint.cli._common import parse_assignments, print_json
-from tippingpoint.cli.fit import (
-    AxesOption,
-    BootstrapOption,
-    DefineOption,
-    DownstreamOption,
-    JsonOption,
-    LawOption,
-    ObjectiveOption,
-    RecipeOption,
-    RunsArgument,
-    SeedOption,
-    StageOption,
-    TargetOption,
-    UpstreamOption,
-    WhereOption,
-    choose_runs,
-    new_law,
-)
+from tippingpoint.cli._laws import FitQuestion, JsonOption, LawOption, asks
 
 __all__ = ["register"]
 
@@ -33,22 +16,12 @@ def register(app: typer.Typer) -> None:
     """Add the command to the app."""
 
     @app.command("predict")
+    @asks
     def predict(
-        runs: RunsArgument,
+        question: FitQuestion,
         at: Annotated[str, typer.Option("--at", metavar="k=v,…", help="The size of every axis.")],
         law: LawOption = "auto",
-        axes: AxesOption = None,
-        target: TargetOption = "error",
         interval: Annotated[float, typer.Option("--interval", help="Level of the interval; 0 for none.")] = 0.9,
-        define: DefineOption = None,
-        where: WhereOption = None,
-        recipe: RecipeOption = None,
-        stage: StageOption = None,
-        upstream: UpstreamOption = None,
-        downstream: DownstreamOption = None,
-        objective: ObjectiveOption = "huber-log",
-        bootstrap: BootstrapOption = 0,
-        seed: SeedOption = 0,
         as_json: JsonOption = False,
     ) -> None:
         """Say what error to expect at any sizes, with an interval.
@@ -56,15 +29,13 @@ def register(app: typer.Typer) -> None:
         [bold]tippingpoint predict runs.csv --at n_pretrain=1e6,n_params=38e6[/bold]
         """
         sizes = parse_assignments(at, "--at")
-        group = {"recipe": recipe, "stage": stage, "upstream": upstream, "downstream": downstream}
-        chosen, names = choose_runs(runs, axes, target, define, where, group)
-        fitted = new_law(law, names, objective, bootstrap, seed).fit(chosen, target)
+        fitted = question.fit(law)
         guess = fitted.predict(sizes, interval=interval or None)
         if as_json:
             print_json({**guess.to_dict(), "notes": list(fitted.notes_)})
             return
         place = ", ".join(f"{axis} = {size:g}" for axis, size in guess.at.items())
-        print(f"{target} at {place}: {float(guess):.6g}")
+        print(f"{question.target} at {place}: {float(guess):.6g}")
         if guess.interval is not None:
             print(f"{interval:.0%} interval of the expected value: {guess.interval[0]:.6g} to {guess.interval[1]:.6g}")
         for sentence in guess.warnings:
