@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tippingpoint.errors import FitError
-from tippingpoint.fitting.intervals import percentiles, posterior_draws
+from tippingpoint.fitting.intervals import draws_for, percentiles
 from tippingpoint.fitting.variance import groups_of, inner_products, log_determinant, shared_variance, weighted
 from tippingpoint.laws import AdditivePowerLaw
 
@@ -82,7 +82,7 @@ def test_an_outlier_moves_the_robust_posterior_little() -> None:
 def test_degenerate_tables_have_draws() -> None:
     for sizes, y in (([1.0, 2.0], [0.5, 0.4]), ([1.0, 1.0], [0.5, 0.4]), ([1.0, 2.0, 4.0], [0.4, 0.5, 0.6])):
         law = AdditivePowerLaw(["n_pretrain"], random_state=0).fit({"n_pretrain": sizes, "error": y})
-        draws = posterior_draws(law._fitted, 50, 0).frame(["n_pretrain"]).to_numpy()
+        draws = draws_for(law._fitted, 50, 0).frame().to_numpy()
         assert np.isfinite(draws).all()
         assert (draws >= 0).all()
 

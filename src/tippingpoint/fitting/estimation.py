@@ -51,6 +51,8 @@ class Estimate:
         How much each run counted: ones unless a column of weights was named. Refits and posteriors start from these.
     chosen : Objective
         What was minimised.
+    axes : tuple of str
+        Columns of the sizes.
     """
 
     solution: AdditiveSolution
@@ -65,6 +67,7 @@ class Estimate:
     setting: FitSetting
     weights: Array
     chosen: Objective
+    axes: tuple[str, ...]
 
     @property
     def objective(self) -> str:
@@ -141,6 +144,7 @@ def estimate(runs: Runs, axes: Sequence[str], target: str, setting: FitSetting) 
         setting,
         weights,
         chosen,
+        tuple(axes),
     )
 
 

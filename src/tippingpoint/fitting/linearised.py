@@ -1,6 +1,6 @@
 """Every objective as weighted least squares about a curve, with outliers pulled in where the objective resists them.
 
-Notation: n runs, k axes, s (n,) the noise of each run up to one factor, t (n,) the target in units of s.
+Notation: n runs, s (n,) the noise of each run up to one factor, t (n,) the target in units of s.
 """
 
 from __future__ import annotations
@@ -9,25 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.fitting.objectives import Objective
-from tippingpoint.fitting.polish import HIGHEST
 
-__all__ = ["curve_of", "pseudo_data"]
+__all__ = ["pseudo_data"]
 
 Array = NDArray[np.float64]
 
 EFFICIENT = 1.345  # robust standard deviations: 95% efficient where noise is Gaussian (Huber 1964)
 
 
-def curve_of(linear: Array, exponents: Array, logs: Array) -> Array:
-    """Return the law (n,) for floor and coefficients (1 + k,) and exponents (k,) at log sizes (n, k)."""
-    powers = np.exp(np.minimum(-exponents * logs, HIGHEST))
-    curve: Array = np.maximum(linear[0] + powers @ linear[1:], 1e-12)
-    return curve
+def pseudo_data(curve: Array, y: Array, weights: Array, objective: Objective) -> tuple[Array, Array]:
+    """Return s and t: least squares of t on the columns over s is the objective near the curve.
 
-
-def pseudo_data(curve: Array, y: Array, objective: Objective) -> tuple[Array, Array]:
-    """Return s and t: least squares of t on the columns over s is the objective near the curve."""
-    noise = objective.noise(curve)
+    Parameters
+    ----------
+    curve, y : ndarray, shape (n,)
+        Fitted values above 0, and observations.
+    weights : ndarray, shape (n,)
+        How much each run counts, above 0: the noise of run i is as that of ``weights[i]`` runs averaged.
+    objective : Objective
+    """
+    noise = objective.noise(curve) / np.sqrt(weights)
     standard = (np.log(y / curve) * curve if objective.on_logs else y - curve) / noise
     if np.isfinite(objective.delta):
         bend = EFFICIENT * 1.4826 * float(np.median(np.abs(standard)))

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["solve_nonnegative"]
+__all__ = ["solve_bounded", "solve_nonnegative"]
 
 Array = NDArray[np.float64]
 
@@ -45,6 +45,38 @@ def solve_nonnegative(gram: Array, right: Array) -> tuple[Array, Array]:
     if len(open_):
         solution[open_] = _try_supports(unit[open_], target[open_])
     return solution / scale, np.einsum("tm,tm->t", target, solution)
+
+
+def solve_bounded(gram: Array, right: Array, place: int, low: float, high: float) -> tuple[Array, Array]:
+    """Solve T such problems in which one unknown lies between bounds of its own; the others are 0 or more.
+
+    Parameters
+    ----------
+    gram, right : ndarray, shape (T, m, m) and (T, m)
+        As for :func:`solve_nonnegative`.
+    place : int
+        Which unknown.
+    low, high : float
+        Its bounds, 0 <= low <= high; both may be the same.
+
+    Returns
+    -------
+    solution : ndarray, shape (T, m)
+    gain : ndarray, shape (T,)
+        2h'x - x'Gx: how much the solution takes off the weighted sum of squares of the target.
+    """
+    if low == 0 and high == np.inf:
+        return solve_nonnegative(gram, right)
+    solution, _ = solve_nonnegative(gram, right - low * gram[:, :, place])
+    solution[:, place] += low
+    over = np.flatnonzero(solution[:, place] >= high)
+    if len(over):  # a convex problem: where the bound is passed without it, it is where the solution lies
+        others = np.delete(np.arange(gram.shape[1]), place)
+        left = right[over[:, None], others] - high * gram[over[:, None], others, place]
+        solution[over, place] = high
+        solution[over[:, None], others] = solve_nonnegative(gram[over[:, None, None], others[:, None], others], left)[0]
+    fitted = np.einsum("tij,tj->ti", gram, solution)
+    return solution, np.einsum("ti,ti->t", 2 * right - fitted, solution)
 
 
 def _solve_on(gram: Array, right: Array, support: tuple[int, ...]) -> Array:

@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.errors import FitError
-from tippingpoint.fitting.blocks import block_weights, blocks_of
 from tippingpoint.fitting.inputs import read_inputs
 from tippingpoint.fitting.objectives import Objective
 from tippingpoint.fitting.search import MOST_AXES
 from tippingpoint.fitting.setting import FitSetting
-from tippingpoint.fitting.surface import SurfaceSolution, fit_surface, refit_surface
+from tippingpoint.fitting.surface import SurfaceSolution, fit_surface
 from tippingpoint.laws.formula import Formula
 from tippingpoint.runs import Runs
 
-__all__ = ["AxisFinding", "SurfaceEstimate", "estimate_surface", "independent_runs", "surface_draws"]
+__all__ = ["AxisFinding", "SurfaceEstimate", "estimate_surface", "independent_runs"]
 
 Array = NDArray[np.float64]
 
@@ -148,44 +147,6 @@ def estimate_surface(runs: Runs, formula: Formula, target: str, setting: FitSett
         formula, sizes, y, weights=weights, objective=setting.objective, huber_delta=setting.huber_delta
     )
     return SurfaceEstimate(solution, target, sizes, y, runs, setting, weights, chosen)
-
-
-def surface_draws(
-    fit: SurfaceEstimate, resamples: int, random_state: int | None = None
-) -> tuple[Array, tuple[str, ...]]:
-    """Refit a law to resampled seed blocks.
-
-    Parameters
-    ----------
-    fit : SurfaceEstimate
-        The fit to all runs.
-    resamples : int
-        R.
-    random_state : int or None
-        Seed; the same seed gives every law the same resamples.
-
-    Returns
-    -------
-    theta : ndarray, shape (R, m + q)
-        Without units.
-    warnings : tuple of str
-        What limits them.
-    """
-    weights = block_weights(fit.runs.frame, resamples, random_state)
-    distinct, back = np.unique(weights, axis=0, return_inverse=True)  # few blocks give the same resample often
-    done = refit_surface(
-        fit.solution,
-        fit.sizes,
-        fit.y,
-        distinct * fit.weights,
-        objective=fit.setting.objective,
-        huber_delta=fit.setting.huber_delta,
-    )
-    warnings = list(blocks_of(fit.runs.frame).warnings)
-    unsettled = int((~done.converged[back.ravel()]).sum())
-    if unsettled:
-        warnings.append(f"{unsettled} of {resamples} resampled fits did not come to rest; they are kept as they are.")
-    return done.theta[back.ravel()], tuple(warnings)
 
 
 def independent_runs(runs: Runs) -> int:

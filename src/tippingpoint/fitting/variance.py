@@ -63,6 +63,9 @@ class Groups:
         First checkpoint of each block.
     has_blocks, has_checkpoints : bool
         Whether the level can be told from its neighbours: several blocks; checkpoints with several runs.
+    loads : ndarray, shape (n,), or None
+        Square roots of the weights of sorted runs; None if all are 1. Shared noise does not shrink as a run counts for
+        more, so that in units of the run's own noise it grows with them; ``sizes`` are then sums of weights.
     """
 
     order: Index
@@ -71,6 +74,7 @@ class Groups:
     block_starts: Index
     has_blocks: bool
     has_checkpoints: bool
+    loads: Array | None = None
 
 
 class Inner(NamedTuple):
@@ -88,7 +92,7 @@ class Node(NamedTuple):
     weight: float
 
 
-def groups_of(frame: pd.DataFrame | None, n: int) -> Groups:
+def groups_of(frame: pd.DataFrame | None, n: int, weights: Array | None = None) -> Groups:
     """Return the groups of a table: seed blocks, and checkpoints (``pretrain_id``) within them.
 
     Parameters
@@ -97,6 +101,8 @@ def groups_of(frame: pd.DataFrame | None, n: int) -> Groups:
         Runs; without any of ``subset_seed``, ``seed``, ``pretrain_id`` every run is a block of its own.
     n : int
         Runs.
+    weights : ndarray, shape (n,), optional
+        How much each run counts, above 0; ones by default.
 
     Returns
     -------
@@ -120,9 +126,11 @@ def groups_of(frame: pd.DataFrame | None, n: int) -> Groups:
     of_block = pairs[0, starts]
     block_starts = np.flatnonzero(np.concatenate([[True], np.diff(of_block) != 0]))
     several = 1 < len(block_starts) < len(starts) or 1 < len(block_starts) < n
-    return Groups(
-        order, starts, sizes, block_starts, several, bool(sizes.max() > 1 and len(starts) > len(block_starts))
-    )
+    nested = bool(sizes.max() > 1 and len(starts) > len(block_starts))
+    loads = None
+    if weights is not None and (weights != 1).any():
+        sizes, loads = np.add.reduceat(weights[order], starts), np.sqrt(weights[order])
+    return Groups(order, starts, sizes, block_starts, several, nested, loads)
 
 
 def inner_products(columns: Array, groups: Groups) -> Inner:
@@ -130,7 +138,8 @@ def inner_products(columns: Array, groups: Groups) -> Inner:
     plain = columns @ np.swapaxes(columns, -1, -2)
     if not (groups.has_blocks or groups.has_checkpoints):
         return Inner(plain, np.empty((*columns.shape[:-1], 0)))
-    return Inner(plain, np.add.reduceat(columns, groups.starts, axis=-1))
+    loaded = columns if groups.loads is None else columns * groups.loads
+    return Inner(plain, np.add.reduceat(loaded, groups.starts, axis=-1))
 
 
 def weighted(inner: Inner, groups: Groups, between_blocks: float, between_checkpoints: float) -> Array:

@@ -33,8 +33,6 @@ from tippingpoint.laws import printing
 from tippingpoint.laws.base import Law
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from tippingpoint.fitting.estimation import Estimate
     from tippingpoint.fitting.intervals import Draws
     from tippingpoint.fitting.setting import FitSetting
@@ -80,17 +78,6 @@ class AdditivePowerLaw(Law):
 
         return estimate(group, self._axes, target, setting)
 
-    def _new_draws(self) -> Draws:
-        from tippingpoint.fitting.intervals import DEFAULT_RESAMPLES, bootstrap_draws, posterior_draws
-
-        if self.bootstrap:
-            return bootstrap_draws(self._fitted, int(self.bootstrap), self.random_state)
-        return posterior_draws(self._fitted, DEFAULT_RESAMPLES, self.random_state)
-
-    def _frame(self) -> pd.DataFrame:
-        frame: pd.DataFrame = self._drawn.frame(self._axes)
-        return frame
-
     # -- what was fitted -----------------------------------------------------------------------------------------
 
     def _by_axis(self, values: Array) -> dict[str, float]:
@@ -129,9 +116,9 @@ class AdditivePowerLaw(Law):
     def curves(self, points: Array) -> Array:
         """Return the law of every draw at points (p, k), shape (draws, p); draws are made on first use."""
         draws = self._draw()
-        result: Array = np.repeat(draws.floor[:, None], len(points), axis=1)
-        for place in range(points.shape[1]):
-            result += _term_of(draws, place, points[:, place])
+        result: Array = np.repeat(draws.parameters["floor"][:, None], len(points), axis=1)
+        for place, axis in enumerate(self._axes):
+            result += _term_of(draws, axis, points[:, place])
         return result
 
     def swings(self, level: float = 0.9) -> dict[str, tuple[float, float]]:
@@ -148,16 +135,10 @@ class AdditivePowerLaw(Law):
         found = {}
         for place, axis in enumerate(self._axes):
             ends = np.array([sizes[:, place].min(), sizes[:, place].max()])
-            first, last = _term_of(draws, place, ends).T
+            first, last = _term_of(draws, axis, ends).T
             low, high = percentiles(first - last, level)
             found[axis] = (float(low), float(high))
         return found
-
-    def profile_intervals(self, level: float = 0.9) -> dict[str, tuple[float, float]]:
-        """Return profile likelihood intervals, named as those of :meth:`intervals`."""
-        from tippingpoint.fitting.profile import profile_intervals
-
-        return profile_intervals(self._fitted, self._axes, level)
 
     # -- showing -------------------------------------------------------------------------------------------------
 
@@ -189,9 +170,9 @@ class AdditivePowerLaw(Law):
         return printing.as_latex(self)
 
 
-def _term_of(draws: Draws, place: int, sizes: Array) -> Array:
+def _term_of(draws: Draws, axis: str, sizes: Array) -> Array:
     """Return one axis's term of every draw at sizes (p,), shape (draws, p)."""
     with np.errstate(divide="ignore"):
-        coefficients = np.log(draws.coefficients[:, place, None])
-    term: Array = np.exp(coefficients - draws.exponents[:, place, None] * np.log(sizes))
+        coefficients = np.log(draws.parameters[f"{axis}.coefficient"][:, None])
+    term: Array = np.exp(coefficients - draws.parameters[f"{axis}.exponent"][:, None] * np.log(sizes))
     return term

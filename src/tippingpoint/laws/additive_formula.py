@@ -55,8 +55,8 @@ class AdditiveFormula(Formula):
         with np.errstate(divide="ignore", over="ignore"):
             terms = np.exp(np.log(weights[:, 1:]) + shape * log_reference)
         for place, axis in enumerate(self.axes):
-            found[f"{axis}.coefficient"] = terms[:, place]
-        return found | {one.name: shape[:, place] for place, one in enumerate(self.shapes)}
+            found |= {f"{axis}.coefficient": terms[:, place], f"{axis}.exponent": shape[:, place]}
+        return found
 
     def from_additive(self, weights: Array, exponents: Array) -> Array:
         """Return the law itself, as the only start."""

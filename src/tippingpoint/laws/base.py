@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from tippingpoint.fitting.intervals import Draws
     from tippingpoint.fitting.setting import FitSetting
     from tippingpoint.runs import Runs
 
@@ -215,13 +216,17 @@ class Law(ABC):
     def _fit_group(self, group: Runs, target: str, setting: FitSetting) -> Any:
         """Return the estimate for one group."""
 
-    @abstractmethod
-    def _new_draws(self) -> Any:
+    def _new_draws(self) -> Draws:
         """Return draws of the parameters: from the bootstrap if ``bootstrap`` is above 0, else from the posterior."""
+        from tippingpoint.fitting.intervals import DEFAULT_RESAMPLES, draws_for
 
-    @abstractmethod
+        count = int(self.bootstrap)
+        return draws_for(self._fitted, count or DEFAULT_RESAMPLES, self.random_state, bootstrap=count > 0)
+
     def _frame(self) -> pd.DataFrame:
         """Return the draws that were made, one column per parameter in raw units."""
+        frame: pd.DataFrame = self._drawn.frame()
+        return frame
 
     def _forget(self) -> None:
         """Drop what was fitted."""
@@ -365,6 +370,12 @@ class Law(ABC):
         draws = self._frame()
         low, high = percentiles(draws.to_numpy(dtype=float), level)
         return {str(name): (float(a), float(b)) for name, a, b in zip(draws.columns, low, high, strict=True)}
+
+    def profile_intervals(self, level: float = 0.9) -> dict[str, tuple[float, float]]:
+        """Return profile likelihood intervals, named as those of :meth:`intervals`."""
+        from tippingpoint.fitting.profile import profile_intervals
+
+        return profile_intervals(self._fitted, level)
 
     def swings(self, level: float = 0.9) -> dict[str, tuple[float, float]]:
         """Return for each axis the interval of its swing; empty in a law whose terms say nothing each on its own."""

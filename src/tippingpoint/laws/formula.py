@@ -25,6 +25,7 @@ __all__ = ["HIGHEST", "Formula", "Shape", "check_role", "power"]
 Array = NDArray[np.float64]
 
 HIGHEST = 300.0  # exponent of e up to which powers are followed
+PRIOR_MEDIAN, PRIOR_SPREAD = 0.6, 2.0  # of exponents, log-normal: two thirds of it between 0.08 and 4.4
 
 
 class Shape(NamedTuple):
@@ -40,6 +41,13 @@ class Shape(NamedTuple):
         Where starts of the search are laid out.
     axis : str or None
         The axis it belongs to, if to one.
+    prior : tuple of float or None
+        What is believed before the data, for intervals: the middle, in units of the parameter, and the spread, in
+        units of its log where it is explored on a log scale. None is 0.6 and a factor e^2 (as for exponents), with the
+        geometric middle of ``usual`` where that does not reach 0.6; on a linear scale the middle of ``usual`` and half
+        its width.
+    logarithmic : bool or None
+        Whether intervals explore it on a log scale; None: if ``low`` is not negative.
     """
 
     name: str
@@ -47,6 +55,25 @@ class Shape(NamedTuple):
     high: float
     usual: tuple[float, float]
     axis: str | None = None
+    prior: tuple[float, float] | None = None
+    logarithmic: bool | None = None
+
+    @property
+    def on_logs(self) -> bool:
+        """Whether it is explored on a log scale."""
+        return self.low >= 0 if self.logarithmic is None else self.logarithmic
+
+    @property
+    def belief(self) -> tuple[float, float]:
+        """Middle and spread of its prior."""
+        if self.prior is not None:
+            return self.prior
+        first, last = self.usual
+        if not self.on_logs:
+            return (first + last) / 2, max((last - first) / 2, 1e-6)
+        if first <= PRIOR_MEDIAN <= last or last <= 0:
+            return PRIOR_MEDIAN, PRIOR_SPREAD
+        return (first * last) ** 0.5 if first > 0 else last / 2, PRIOR_SPREAD
 
 
 class Formula(ABC):
@@ -80,7 +107,7 @@ class Formula(ABC):
 
     @abstractmethod
     def features(self, logs: Array, shape: Array) -> Array:
-        """Return Phi, shape (R, m, n), for logs (n, k) and shape (R, q)."""
+        """Return Phi, shape (R, m, n), for logs (n, k) and shape (R, q); that of a ``floor`` is 1."""
 
     @abstractmethod
     def slopes(self, logs: Array, weights: Array, shape: Array) -> Array:
@@ -100,6 +127,10 @@ class Formula(ABC):
     def from_additive(self, weights: Array, exponents: Array) -> Array | None:
         """Return starts (R, m + q) at an additive law (1 + k weights, k exponents), if this one contains it."""
         return None
+
+    def in_units(self, unit: float) -> Formula:
+        """Return the law for y divided by a unit; only bounds of weights have one, and a law of its own has none."""
+        return self
 
     @property
     def low(self) -> Array:

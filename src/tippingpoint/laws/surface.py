@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -21,8 +20,6 @@ from tippingpoint.laws.base import Law
 from tippingpoint.laws.formula import Formula
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from tippingpoint.fitting.rivals import AxisFinding, SurfaceEstimate
     from tippingpoint.fitting.setting import FitSetting
     from tippingpoint.runs import Runs
@@ -79,18 +76,6 @@ class SurfaceLaw(Law):
         from tippingpoint.fitting.rivals import estimate_surface
 
         return estimate_surface(group, self.formula, target, setting)
-
-    def _new_draws(self) -> SimpleNamespace:
-        from tippingpoint.fitting.intervals import DEFAULT_RESAMPLES
-        from tippingpoint.fitting.rivals import surface_draws
-
-        theta, warnings = surface_draws(self._fitted, int(self.bootstrap) or DEFAULT_RESAMPLES, self.random_state)
-        return SimpleNamespace(theta=theta, warnings=warnings, source="bootstrap over blocks")
-
-    def _frame(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(self._fitted.solution.raw(self._drawn.theta))
 
     @property
     def status_(self) -> str:

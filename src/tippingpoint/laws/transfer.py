@@ -54,8 +54,9 @@ class Transferred(Formula):
         usual = (0.05, min(1.5, max_exponent))
         self.weights = ("floor", "coefficient")
         self.shapes = (
+            # the prior of the log of D_T over the labels: at two spreads, a factor of 22,000, either one is idle
             Shape(f"{labels}.exponent", 0.0, max_exponent, (0.05, min(2.0, max_exponent)), labels),
-            Shape("transfer.coefficient", -_FARTHEST, _FARTHEST, (-5.0, 5.0)),
+            Shape("transfer.coefficient", -_FARTHEST, _FARTHEST, (-5.0, 5.0), prior=(0.0, 5.0), logarithmic=False),
             *(Shape(f"{axis}.transfer_exponent", 0.0, max_exponent, usual, axis) for axis in others),
         )
 
