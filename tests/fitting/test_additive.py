@@ -13,7 +13,7 @@ from tippingpoint.errors import FitError, TippingPointError
 from tippingpoint.fitting.additive import fit_additive, refit_additive
 from tippingpoint.fitting.nnls import solve_nonnegative
 from tippingpoint.fitting.objectives import OBJECTIVES, objective_named
-from tippingpoint.fitting.polish import _Problem, _values, derivatives, polish
+from tippingpoint.fitting.polish import _Problem, _values, curve, derivatives, polish
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 CHINCHILLA = SHARED / "data" / "fitting" / "chinchilla_epoch" / "svg_extracted_data.csv"
@@ -28,16 +28,25 @@ def study(noise: float = 0.0, seed: int = 0, axes: int = 3) -> tuple[np.ndarray,
     return sizes, y * np.exp(noise * np.random.default_rng(seed).standard_normal(len(y)))
 
 
+def unit_of(objective: str) -> float:
+    """Return what y is multiplied by, so that rates are under 1."""
+    return 0.4 if objective == "binomial" else 1.0
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_truth_is_recovered_without_noise(objective: str, axes: int) -> None:
     sizes, y = study(axes=axes)
+    unit = unit_of(objective)
+    y *= unit
     fit = fit_additive(sizes, y, objective=objective)
     assert fit.status == "converged"
     assert fit.reasons == ()
     np.testing.assert_allclose(fit.exponents, [0.3, 0.5, 0.4][:axes], rtol=1e-6)
-    np.testing.assert_allclose(fit.floor, 0.05, rtol=1e-6)
-    truth = np.array([0.3, 0.1, 0.2])[:axes] * np.array([1e5, 1e7, 1e3])[:axes] ** np.array([0.3, 0.5, 0.4])[:axes]
+    np.testing.assert_allclose(fit.floor, 0.05 * unit, rtol=1e-6)
+    truth = (
+        unit * np.array([0.3, 0.1, 0.2])[:axes] * np.array([1e5, 1e7, 1e3])[:axes] ** np.array([0.3, 0.5, 0.4])[:axes]
+    )
     np.testing.assert_allclose(fit.coefficients, truth, rtol=1e-5)
     np.testing.assert_allclose(fit.predict(sizes), y, rtol=1e-9)
 
@@ -53,13 +62,15 @@ def test_exponents_far_from_usual_are_recovered(floor: float, exponent: float) -
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_derivatives_against_finite_differences(name: str) -> None:
     sizes, y = study(noise=0.05)
+    y *= unit_of(name)
     logs = np.log(sizes / np.exp(np.log(sizes).mean(axis=0)))
     objective = objective_named(name, 0.03)
     problem = _Problem(
-        logs, y, np.log(y), np.random.default_rng(1).uniform(0, 2, (1, len(y))), objective, np.full(7, 10.0),
+        logs, objective.aim(y), np.random.default_rng(1).uniform(0, 2, (1, len(y))), objective, np.full(7, 10.0),
         np.zeros((1, 3), dtype=bool),
     )  # fmt: skip
     theta = np.array([[0.06, 0.2, 0.1, 0.1, 0.35, 0.45, 0.5]])
+    theta[:, :4] *= unit_of(name)
     delta, rows = np.array([objective.delta]), np.arange(1)
     gradient, hessian, _ = derivatives(theta, problem, delta, rows)
     step = 1e-6
@@ -75,14 +86,17 @@ def test_derivatives_against_finite_differences(name: str) -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_no_random_start_does_better(objective: str) -> None:
     sizes, y = study(noise=0.05)
+    y *= unit_of(objective)
     fit = fit_additive(sizes, y, objective=objective)
     logs = np.log(sizes / fit.reference)
     unit = np.abs(y).mean()
     generator = np.random.default_rng(0)
     starts = np.column_stack([generator.uniform(0, 1, (60, 4)), generator.uniform(0.05, 3, (60, 3))])
-    chosen = objective_named(objective)
+    chosen = objective_named(objective).scaled(float(unit))
+    if chosen.on_rates:  # all starts stay under 1
+        starts[:, :4] *= 0.9 * chosen.ceiling / curve(starts, logs)[0].max(axis=1, keepdims=True)
     done = polish(starts, logs, y / unit, np.ones((1, len(y))), chosen, 10.0, first_delta=0.1)
-    best = done.value.min() * (unit**2 if objective == "squares" else 1.0)
+    best = done.value.min() * chosen.in_units(float(unit))
     assert fit.objective <= best * (1 + 1e-9)
 
 
@@ -95,6 +109,8 @@ def test_no_random_start_does_better(objective: str) -> None:
 )
 def test_units_change_nothing_but_units(seed: int, objective: str, axis_unit: float, y_unit: float) -> None:
     sizes, y = study(noise=0.03, seed=seed)
+    if objective == "binomial":  # a rate has no unit
+        y, y_unit = y * unit_of(objective), 1.0
     one = fit_additive(sizes, y, objective=objective)
     other = fit_additive(sizes * np.array([axis_unit, 1, 1]), y * y_unit, objective=objective)
     np.testing.assert_allclose(other.exponents, one.exponents, rtol=1e-5, atol=1e-7)
@@ -121,6 +137,7 @@ def test_order_of_runs_and_axes_does_not_matter(seed: int, axes: list[int]) -> N
 @given(st.integers(0, 10_000), st.sampled_from(OBJECTIVES), st.floats(0.0, 0.3))
 def test_more_search_is_never_worse(seed: int, objective: str, noise: float) -> None:
     sizes, y = study(noise=noise, seed=seed, axes=2)
+    y *= 0.9 / y.max()
     found = [fit_additive(sizes, y, objective=objective, search=level).objective for level in (1, 2, 3)]
     assert found[1] <= found[0]
     assert found[2] <= found[1]
@@ -138,6 +155,7 @@ def test_weights_are_multiplicities() -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_refits_are_the_fits(objective: str) -> None:
     sizes, y = study(noise=0.05)
+    y *= unit_of(objective)
     start = fit_additive(sizes, y, objective=objective)
     weights = np.random.default_rng(4).multinomial(len(y), np.full(len(y), 1 / len(y)), size=12).astype(float)
     many = refit_additive(sizes, y, weights, start, objective=objective)

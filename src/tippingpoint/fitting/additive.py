@@ -21,11 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from tippingpoint.errors import FitError
 from tippingpoint.fitting.objectives import Objective, objective_named
-from tippingpoint.fitting.polish import Polished, polish
+from tippingpoint.fitting.polish import Polished, curve, polish
 from tippingpoint.fitting.search import MOST_AXES, exponent_grid, grid_starts, solve_grid
 from tippingpoint.fitting.status import StatusInput, status_of
 
-__all__ = ["MAX_EXPONENT", "AdditiveSolution", "Refits", "check_arrays", "fit_additive", "refit_additive"]
+__all__ = ["BELOW", "MAX_EXPONENT", "AdditiveSolution", "Refits", "check_arrays", "fit_additive", "refit_additive"]
 
 Array = NDArray[np.float64]
 
@@ -35,6 +35,7 @@ _STARTS = (1, 64)  # least and greatest number of starts, the grid's own minima 
 _ROUNDS = ((12, 6), (25, 2), (150, 1))  # (Newton steps, how many go on): stragglers far behind are let go
 _LEAST_Y = 1e-100  # relative to the greatest y: smaller ones would overflow the weights 1/y^2
 _CUSTOMARY_EXPONENT = 0.7  # held where two sizes cannot tell an exponent: the middle of those published
+BELOW = 0.98  # of the ceiling of rates: what starts that end above it are scaled to
 _NO_WORSE = 1e-6  # relative: a held exponent stays unless freeing it gains more than this
 
 
@@ -135,10 +136,10 @@ def fit_additive(
     sizes : array_like, shape (n, k)
         Sizes of the runs, one column an axis, above 0; k <= 6.
     y : array_like, shape (n,)
-        Error or loss of each run (above 0 unless the objective is ``squares``).
+        Error or loss of each run: above 0 for objectives on logs, from 0 to 1 for ``binomial``.
     weights : array_like, shape (n,), optional
         Multiplicity of each run; 1 by default. Runs of weight 0 do not count at all.
-    objective : {"huber-log", "log", "squares"}
+    objective : {"huber-log", "log", "squares", "binomial"}
         See :mod:`tippingpoint.fitting.objectives`; the weighted *sum* over runs is minimised.
     huber_delta : float, default 1e-3
         Where Huber's loss bends, in log units.
@@ -160,6 +161,7 @@ def fit_additive(
     """
     chosen = objective_named(objective, huber_delta)
     data = _scale(*check_arrays(sizes, y, weights, chosen, max_exponent), max_exponent)
+    chosen = chosen.scaled(data.y_unit)
     best: Polished | None = None
     if start is not None:
         own = data._replace(held=_held_in(start, data))
@@ -214,6 +216,7 @@ def refit_additive(
         raise FitError("weights must have one column a run, be finite and not negative, and not be 0 in a whole row.")
     data = _scale(size, target, np.ones(len(target)), max_exponent)
     data = data._replace(held=_held_in(start, data))
+    chosen = chosen.scaled(data.y_unit)
     own = np.tile(_from_solution(start, data), (len(rows), 1))
     done = polish(own, data.logs, data.y, rows, chosen, max_exponent, held=~np.isnan(data.held))
     for row in np.flatnonzero(~done.converged):
@@ -222,7 +225,7 @@ def refit_additive(
             for whole, part in zip(done, again, strict=True):
                 whole[row] = part[0]
     floor, coefficients, exponents = _raw(done.theta, data)
-    return Refits(floor, coefficients, exponents, _in_units(done.value, data, chosen), done.converged)
+    return Refits(floor, coefficients, exponents, done.value * chosen.in_units(data.y_unit), done.converged)
 
 
 def check_arrays(
@@ -244,6 +247,8 @@ def check_arrays(
         faults.append("Sizes must be finite and above 0.")
     if not np.isfinite(target).all():
         faults.append("y must be finite.")
+    elif objective.on_rates:
+        faults += _rate_faults(target, weight)
     elif objective.on_logs and not (target > 0).all():
         faults.append(f"y must be above 0 for '{objective.name}', which works on logarithms; 'squares' takes any.")
     elif objective.on_logs and len(target) and target.min() < target.max() * _LEAST_Y:
@@ -255,6 +260,16 @@ def check_arrays(
     if faults:
         raise FitError(faults)
     return size, target, weight
+
+
+def _rate_faults(y: Array, weights: Array) -> list[str]:
+    """Return what keeps y from being rates that a law can follow."""
+    if not ((y >= 0) & (y <= 1)).all():
+        return ["y must be from 0 to 1 for 'binomial', which is for error rates; 'log' takes any y above 0."]
+    counted = y[weights > 0]
+    if len(counted) and (counted.max() <= 0 or counted.min() >= 1):
+        return [f"Every rate is {counted[0]:g}, so that there is nothing to fit."]
+    return []
 
 
 def _scale(sizes: Array, y: Array, weights: Array, max_exponent: float) -> _Scaled:
@@ -296,12 +311,15 @@ def _search_level(data: _Scaled, objective: Objective, max_exponent: float, leve
     k = len(data.moving)
     grid = exponent_grid(k, max_exponent, level) if k else np.empty(0)
     grids = [grid if np.isnan(fixed) else np.array([fixed]) for fixed in data.held]
-    weights = data.weights / np.maximum(data.y, 1e-100) ** 2 if objective.on_logs else data.weights
+    weights = data.weights / objective.guessed_variance(data.y)
     theta, loss = solve_grid(data.logs, data.y, weights, grids)
     crooked = np.isfinite(objective.delta)  # Huber's loss; the smooth ones have few local minima
     count = level * int(np.clip(_EFFORT // len(data.y) if crooked else 0, *_STARTS))
     starts = grid_starts(theta, loss, grids, count)
     starts[starts[:, : 1 + k].sum(axis=1) <= 0, 0] = 1e-9  # a logarithm needs something to stand on
+    if objective.on_rates:
+        highest = curve(starts, data.logs)[0].max(axis=1)
+        starts[:, : 1 + k] *= np.minimum(1.0, BELOW * objective.ceiling / highest)[:, None]
     for iterations, kept in _ROUNDS:
         done = polish(
             starts,
@@ -353,11 +371,6 @@ def _raw(theta: Array, data: _Scaled) -> tuple[Array, Array, Array]:
     return theta[:, 0] * data.y_unit, coefficients, exponents
 
 
-def _in_units(value: Array, data: _Scaled, objective: Objective) -> Array:
-    """Return the objective in the units of y (logs have none)."""
-    return value if objective.on_logs else value * data.y_unit**2
-
-
 def _report(best: Polished, data: _Scaled, objective: Objective, max_exponent: float) -> AdditiveSolution:
     """Put a scaled theta into raw units and say what state the fit is in."""
     floor, coefficients, exponents = _raw(best.theta, data)
@@ -372,7 +385,7 @@ def _report(best: Polished, data: _Scaled, objective: Objective, max_exponent: f
         float(floor[0]),
         coefficients[0],
         exponents[0],
-        float(_in_units(best.value, data, objective)[0]),
+        float(best.value[0]) * objective.in_units(data.y_unit),
         status,
         reasons,
         data.reference,

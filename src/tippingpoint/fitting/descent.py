@@ -61,6 +61,8 @@ class Problem(NamedTuple):
     weights : ndarray, shape (R, n) or (1, n)
         Multiplicities of the runs.
     objective : Objective
+    held : ndarray of bool, shape (R, p), optional
+        Parameters that stay where they start.
     """
 
     formula: Formula
@@ -68,11 +70,13 @@ class Problem(NamedTuple):
     y: Array
     weights: Array
     objective: Objective
+    held: NDArray[np.bool_] | None = None
 
     def rows(self, at: NDArray[np.intp] | slice) -> Problem:
         """Return the problems at some rows."""
         y = self.y if len(self.y) == 1 else self.y[at]
-        return self._replace(y=y, weights=self.weights if len(self.weights) == 1 else self.weights[at])
+        weights = self.weights if len(self.weights) == 1 else self.weights[at]
+        return self._replace(y=y, weights=weights, held=None if self.held is None else self.held[at])
 
 
 @np.errstate(all="ignore")
@@ -137,7 +141,7 @@ def _descend_chunk(start: Array, problem: Problem, first_delta: float, iteration
         active = np.flatnonzero(~done)
         if not len(active):
             break
-    return Descended(theta, value, settled)
+    return Descended(theta, value, settled & np.isfinite(value))
 
 
 def _fitted(theta: Array, problem: Problem) -> tuple[Array, Array]:
@@ -148,9 +152,11 @@ def _fitted(theta: Array, problem: Problem) -> tuple[Array, Array]:
 
 
 def values(theta: Array, problem: Problem, delta: Array) -> Array:
-    """Return the objective (R,); infinite where a logarithm has nothing to stand on."""
+    """Return the objective (R,); infinite where a logarithm has nothing to stand on, or a rate is not under 1."""
     fitted, _ = _fitted(theta, problem)
-    loss = problem.objective.rho(problem.objective.residuals(fitted, problem.y), delta[:, None])
+    loss = problem.objective.loss(fitted, problem.objective.aim(problem.y), delta[:, None])
+    if problem.objective.on_rates:
+        loss = np.where(problem.weights > 0, loss, 0.0)  # a run that does not count is no limit either
     total = (problem.weights * loss).sum(axis=1)
     return np.where(np.isfinite(total), total, np.inf)
 
@@ -159,21 +165,14 @@ def derivatives(theta: Array, problem: Problem, delta: Array) -> tuple[Array, Ar
     """Return gradient (R, p), Hessian (R, p, p) and the safe curvature M (R, p, p)."""
     m = len(problem.formula.weights)
     fitted, features = _fitted(theta, problem)
-    residuals = problem.objective.residuals(fitted, problem.y)
-    inverse = 1.0 / fitted if problem.objective.on_logs else np.ones_like(fitted)
-    size, bend = np.abs(residuals), delta[:, None]
-    inner = size <= bend
-    slope = np.where(inner, residuals, np.copysign(np.minimum(bend, 1e300), residuals)) * problem.weights
-    first = slope * inverse  # dO/df
-    second = problem.weights * inner * inverse**2
-    if problem.objective.on_logs:
-        second = second - first * inverse
-    ratio = np.where(inner, 1.0, bend / np.maximum(size, 1e-300)) if np.isfinite(delta).all() else 1.0
+    first, second, curvature = problem.objective.slopes(
+        fitted, problem.objective.aim(problem.y), problem.weights, delta
+    )
     design = np.concatenate([features, problem.formula.slopes(problem.logs, theta[:, :m], theta[:, m:])], axis=1)
     across = design.transpose(0, 2, 1)
     gradient = (design @ first[..., None])[..., 0]
     hessian = (design * second[:, None, :]) @ across
-    safe = (design * (problem.weights * ratio * inverse**2)[:, None, :]) @ across
+    safe = (design * curvature[:, None, :]) @ across
     _add_bend(hessian, theta, problem, first)
     return gradient, hessian, safe
 
@@ -204,6 +203,8 @@ def _step(theta: Array, problem: Problem, delta: Array, damping: Array) -> tuple
     low, high = problem.formula.low, problem.formula.high
     curvature = np.einsum("rpp->rp", safe)
     held = ((theta <= low) & (gradient >= 0)) | ((theta >= high) & (gradient <= 0)) | (curvature <= 1e-280)
+    if problem.held is not None:
+        held |= problem.held
     size = np.sqrt(curvature) + 1e-150
     system = (hessian + damping[:, None, None] * safe) / (size[:, :, None] * size[:, None, :])
     free = ~held

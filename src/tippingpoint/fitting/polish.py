@@ -13,7 +13,7 @@ f         (R, n)     floor + sum_j c_j exp(-e_j L_j)
 D         (R, p, n)  df/dtheta
 g, H      (R, p..)   gradient and Hessian of sum_i w_i rho(r_i), both analytic
 M         (R, p, p)  D diag(w psi(r)/r ..) D': the curvature of the quadratic that lies above Huber's loss and touches
-                     it, hence always a safe step
+                     it, hence always a safe step; for rates, whose loss is convex in f, D diag(w rho'') D'
 ========  =========  ===========================================================================================
 
 A step solves (H + lambda M) s = -g on the parameters that are free (those at a bound which the gradient pushes against
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from tippingpoint.fitting.objectives import Objective
 
-__all__ = ["Polished", "polish"]
+__all__ = ["Polished", "curve", "polish"]
 
 Array = NDArray[np.float64]
 
@@ -52,8 +52,7 @@ class Polished(NamedTuple):
 
 class _Problem(NamedTuple):
     logs: Array  # (n, k)
-    y: Array  # (n,)
-    log_y: Array  # (n,), zeros where the objective does not need them
+    aim: Array  # (n,) y, or its logarithm where residuals are of logarithms
     weights: Array  # (R, n) or (1, n)
     objective: Objective
     upper: Array  # (p,)
@@ -101,14 +100,14 @@ def polish(
     """
     k = logs.shape[1]
     upper = np.concatenate([np.full(1 + k, np.inf), np.full(k, max_exponent)])
-    log_y = np.log(y) if objective.on_logs else np.zeros_like(y)
+    aim = objective.aim(y)
     fixed = np.broadcast_to(np.zeros(k, dtype=bool) if held is None else held, (len(start), k))
     rows = len(start)
     size = max(1, _CHUNK // max(1, len(y)))
     parts = []
     for low in range(0, rows, size):
         own = weights if len(weights) == 1 else weights[low : low + size]
-        problem = _Problem(logs, y, log_y, own, objective, upper, fixed[low : low + size])
+        problem = _Problem(logs, aim, own, objective, upper, fixed[low : low + size])
         parts.append(_polish_chunk(start[low : low + size], problem, first_delta, iterations))
     return Polished(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -136,7 +135,7 @@ def _polish_chunk(start: Array, problem: _Problem, first_delta: float, iteration
         active = np.flatnonzero(~done)
         if not len(active):
             break
-    return Polished(theta, value, done)
+    return Polished(theta, value, done & np.isfinite(value))
 
 
 def _advance(
@@ -164,7 +163,7 @@ def _advance(
         value[onward] = _values(theta[onward], problem, delta[onward], onward)
 
 
-def _curve(theta: Array, logs: Array) -> tuple[Array, list[Array]]:
+def curve(theta: Array, logs: Array) -> tuple[Array, list[Array]]:
     """Return f (R, n) and the powers u_j (R, n) of each axis."""
     k = logs.shape[1]
     powers = [np.exp(np.minimum(-theta[:, 1 + k + j, None] * logs[:, j], HIGHEST)) for j in range(k)]
@@ -179,12 +178,14 @@ def _own(problem: _Problem, rows: NDArray[np.intp]) -> Array:
 
 
 def _values(theta: Array, problem: _Problem, delta: Array, rows: NDArray[np.intp]) -> Array:
-    """Return the objective (R,); infinite where a logarithm has nothing to stand on."""
-    fitted, _ = _curve(theta, problem.logs)
+    """Return the objective (R,); infinite where a logarithm has nothing to stand on, or a rate is not under 1."""
+    fitted, _ = curve(theta, problem.logs)
+    weights = _own(problem, rows)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        residuals = np.log(fitted) - problem.log_y if problem.objective.on_logs else fitted - problem.y
-        loss = problem.objective.rho(residuals, delta[:, None])
-        total: Array = np.einsum("rn,rn->r", np.broadcast_to(_own(problem, rows), loss.shape), loss)
+        loss = problem.objective.loss(fitted, problem.aim, delta[:, None])
+        if problem.objective.on_rates:
+            loss = np.where(weights > 0, loss, 0.0)  # a run that does not count is no limit either
+        total: Array = np.einsum("rn,rn->r", np.broadcast_to(weights, loss.shape), loss)
     return np.where(np.isfinite(total), total, np.inf)
 
 
@@ -217,23 +218,8 @@ def _step(theta: Array, problem: _Problem, delta: Array, damping: Array, rows: N
 def derivatives(theta: Array, problem: _Problem, delta: Array, rows: NDArray[np.intp]) -> tuple[Array, Array, Array]:
     """Return gradient (R, p), Hessian (R, p, p) and the safe curvature M (R, p, p)."""
     logs, k = problem.logs, problem.logs.shape[1]
-    fitted, powers = _curve(theta, logs)
-    weights = _own(problem, rows)
-    if problem.objective.on_logs:
-        residuals = np.log(fitted) - problem.log_y
-        inverse = 1.0 / fitted
-    else:
-        residuals, inverse = fitted - problem.y, np.ones_like(fitted)
-    size = np.abs(residuals)
-    bend = delta[:, None]
-    inner = size <= bend
-    slope = np.where(inner, residuals, np.copysign(np.minimum(bend, 1e300), residuals)) * weights  # w psi(r)
-    first = slope * inverse  # dO/df
-    ratio = np.where(inner, 1.0, bend / np.maximum(size, 1e-300)) if np.isfinite(delta).all() else np.ones_like(size)
-    squared = inverse * inverse
-    second = weights * inner * squared
-    if problem.objective.on_logs:
-        second = second - first * inverse
+    fitted, powers = curve(theta, logs)
+    first, second, curvature = problem.objective.slopes(fitted, problem.aim, _own(problem, rows), delta)
     design = np.empty((len(theta), 1 + 2 * k, len(logs)))
     design[:, 0] = 1.0
     for j, power in enumerate(powers):
@@ -242,7 +228,7 @@ def derivatives(theta: Array, problem: _Problem, delta: Array, rows: NDArray[np.
     across = design.transpose(0, 2, 1)
     gradient = (design @ first[..., None])[..., 0]
     hessian = (design * second[:, None, :]) @ across
-    safe = (design * (weights * ratio * squared)[:, None, :]) @ across
+    safe = (design * curvature[:, None, :]) @ across
     for j, power in enumerate(powers):
         mixed = -np.einsum("rn,rn,n->r", first, power, logs[:, j])
         hessian[:, 1 + j, 1 + k + j] += mixed

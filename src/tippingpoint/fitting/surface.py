@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tippingpoint.errors import FitError
-from tippingpoint.fitting.additive import check_arrays, fit_additive
+from tippingpoint.fitting.additive import BELOW, check_arrays, fit_additive
 from tippingpoint.fitting.descent import Descended, Problem, descend, values
-from tippingpoint.fitting.nnls import solve_nonnegative
+from tippingpoint.fitting.nnls import solve_bounded
 from tippingpoint.fitting.objectives import Objective, objective_named
 from tippingpoint.fitting.status import STATUSES
 from tippingpoint.laws.formula import Formula
@@ -66,8 +66,8 @@ class SurfaceSolution:
 
     @property
     def n_parameters(self) -> int:
-        """Weights and shape parameters together."""
-        return len(self.theta)
+        """Weights and shape parameters together, without those that were given."""
+        return int((self.formula.low < self.formula.high).sum())
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -114,6 +114,7 @@ def fit_surface(
     weights: ArrayLike | None = None,
     objective: str = "huber-log",
     huber_delta: float = 1e-3,
+    start: SurfaceSolution | None = None,
     search: int = 1,
 ) -> SurfaceSolution:
     """Fit a formula by a deterministic search.
@@ -128,6 +129,9 @@ def fit_surface(
         Multiplicities of the runs; those of 0 do not count at all.
     objective, huber_delta
         See :mod:`tippingpoint.fitting.objectives`.
+    start : SurfaceSolution, optional
+        A fit of the same runs under nearly the same weights: it goes down alone, and the search runs only if that does
+        not come to rest.
     search : int, default 1
         More effort: the layout is this many times as long, and contains the shorter one.
 
@@ -145,13 +149,19 @@ def fit_surface(
     if size.shape[1] != len(formula.axes):
         raise FitError(f"The law has {len(formula.axes)} axes and the sizes have {size.shape[1]}.")
     data = _scale(size, target, weight)
-    starts = _starts(formula, data, chosen, search)
-    nested = _nested(formula, size, target, weight, chosen, data)
-    problem = Problem(formula, data.logs, data.y[None], data.weights[None], chosen)
-    best = _race(np.concatenate([nested, starts]), problem, search)
-    unit = 1.0 if chosen.on_logs else data.y_unit**2
-    status, reasons = _status(formula, best, data)
-    value = float(best.value[0]) * unit
+    scaled, law = chosen.scaled(data.y_unit), formula.in_units(data.y_unit)
+    if (law.low[: len(law.weights)] >= scaled.ceiling).any():
+        raise FitError("The floor is 1 or more, and an error rate is below 1; lower its bound.")
+    problem = Problem(law, data.logs, data.y[None], data.weights[None], scaled)
+    best = None
+    if start is not None:
+        best = descend(start.theta[None], problem)
+    if best is None or not best.converged[0]:
+        nested = _nested(formula, size, target, weight, chosen, data)
+        starts = np.concatenate([nested, _starts(law, data, scaled, search)])
+        best = _race(_lowered(starts, problem), problem, search)
+    status, reasons = _status(law, best, data)
+    value = float(best.value[0]) * scaled.in_units(data.y_unit)
     return SurfaceSolution(formula, best.theta[0], data.log_reference, data.y_unit, value, status, reasons)
 
 
@@ -186,7 +196,8 @@ def refit_surface(
     size, target, _ = check_arrays(sizes, y, None, chosen, solution.formula.max_exponent)
     rows = np.atleast_2d(np.asarray(weights, dtype=float))
     logs = np.log(size) - solution.log_reference
-    problem = Problem(solution.formula, logs, (target / solution.y_unit)[None], rows, chosen)
+    law, unit = solution.formula.in_units(solution.y_unit), solution.y_unit
+    problem = Problem(law, logs, (target / unit)[None], rows, chosen.scaled(unit))
     done = descend(np.tile(solution.theta, (len(rows), 1)), problem)
     return Refitted(done.theta, done.converged)
 
@@ -220,19 +231,39 @@ def _starts(formula: Formula, data: _Scaled, objective: Objective, search: int) 
     order = np.lexsort((data.y, *data.logs.T))
     some = order[:: max(1, len(order) // _MOST_RUNS)]
     logs, y, weights = data.logs[some], data.y[some], data.weights[some]
-    if objective.on_logs:
-        weights = weights / np.maximum(y, 1e-100) ** 2
+    weights = weights / objective.guessed_variance(y)
     thetas, losses = [], []
     for part in np.array_split(shapes, max(1, len(shapes) * len(some) // 100_000)):
-        features = formula.features(logs, part)
-        weighted = features * weights
-        linear, gain = solve_nonnegative(weighted @ features.transpose(0, 2, 1), weighted @ y)
+        linear, loss_of_part = _exact_weights(formula, formula.features(logs, part), y, weights)
         thetas.append(np.concatenate([linear, part], axis=1))
-        losses.append(weights @ (y * y) - gain)
+        losses.append(loss_of_part)
     theta, loss = np.concatenate(thetas), np.nan_to_num(np.concatenate(losses), nan=np.inf)
     theta[~theta[:, : len(formula.weights)].any(axis=1), 0] = 1e-9  # a logarithm needs something to stand on
     best: Array = theta[np.argsort(loss, kind="stable")[: _STARTS * search]]
     return best
+
+
+def _exact_weights(law: Formula, features: Array, y: Array, weights: Array) -> tuple[Array, Array]:
+    """Return the law's weights (T, m) that fit best for features (T, m, n), and their weighted sum of squares (T,)."""
+    weighted = features * weights
+    gram, right = weighted @ features.transpose(0, 2, 1), weighted @ y
+    place = law.weights.index("floor") if "floor" in law.weights else 0
+    linear, gain = solve_bounded(gram, right, place, float(law.low[place]), float(law.high[place]))
+    return linear, weights @ (y * y) - gain
+
+
+def _lowered(starts: Array, problem: Problem) -> Array:
+    """Return starts inside the bounds, their weights scaled down where they end above the ceiling of rates."""
+    law = problem.formula
+    m = len(law.weights)
+    starts = np.clip(starts, law.low, law.high)
+    if problem.objective.on_rates:
+        features = law.features(problem.logs, starts[:, m:])
+        least = np.einsum("m,rmn->rn", law.low[:m], features)
+        above = np.einsum("rm,rmn->rn", starts[:, :m] - law.low[:m], features)
+        room = np.where(above > 0, (BELOW * problem.objective.ceiling - least) / above, 1.0).min(axis=1)
+        starts[:, :m] = law.low[:m] + (starts[:, :m] - law.low[:m]) * np.clip(room, 0.0, 1.0)[:, None]
+    return starts
 
 
 def _nested(formula: Formula, sizes: Array, y: Array, weights: Array, objective: Objective, data: _Scaled) -> Array:
@@ -272,14 +303,19 @@ def _status(formula: Formula, best: Descended, data: _Scaled) -> tuple[str, tupl
     theta, m = best.theta[0], len(formula.weights)
     found = []
     points = len(np.unique(data.logs, axis=0))
-    if points < len(theta):
-        sentence = f"{points} distinct combinations of sizes cannot determine {len(theta)} parameters."
+    free = int((formula.low < formula.high).sum())
+    if points < free:
+        sentence = f"{points} distinct combinations of sizes cannot determine {free} parameters."
         found.append(("too few runs", sentence))
     for axis, column in zip(formula.axes, data.logs.T, strict=True):
         if np.ptp(column) == 0:
             found.append(("unidentified", f"{axis} has a single size: the law cannot say what it does."))
-    for name, value in zip(formula.weights, theta, strict=False):
-        if value <= 0 and name == "floor":
+    for name, value, low, high in zip(formula.weights, theta, formula.low, formula.high, strict=False):
+        if low == high:
+            continue
+        if value >= high or (value <= low and low > 0):
+            found.append(("bound hit", f"The {name} is at its bound {value * data.y_unit:g}."))
+        elif value <= 0 and name == "floor":
             found.append(("bound hit", "The floor is at its lower bound 0: no irreducible part shows in these runs."))
         elif value <= 0:
             found.append(("unidentified", f"{name} is 0: that part of the law does not show in these runs."))
@@ -300,7 +336,9 @@ def _is_singular(formula: Formula, theta: Array, data: _Scaled) -> bool:
     m = len(formula.weights)
     weights, shape = theta[None, :m], theta[None, m:]
     parts = [formula.features(data.logs, shape)[0], formula.slopes(data.logs, weights, shape)[0]]
-    design = np.concatenate(parts) * np.sqrt(data.weights)
+    design = np.concatenate(parts)[formula.low < formula.high] * np.sqrt(data.weights)
+    if not len(design):
+        return False
     length = np.linalg.norm(design, axis=1)
     if (length == 0).any() or design.shape[1] < len(design):
         return True
