@@ -117,8 +117,8 @@ class AdditivePowerLaw(Law):
         """Return the law of every draw at points (p, k), shape (draws, p); draws are made on first use."""
         draws = self._draw()
         result: Array = np.repeat(draws.parameters["floor"][:, None], len(points), axis=1)
-        for place, axis in enumerate(self._axes):
-            result += _term_of(draws, axis, points[:, place])
+        for axis, sizes in zip(self._axes, points.T, strict=True):
+            result += _term_of(draws, axis, sizes)
         return result
 
     def swings(self, level: float = 0.9) -> dict[str, tuple[float, float]]:
@@ -133,9 +133,8 @@ class AdditivePowerLaw(Law):
 
         draws, sizes = self._draw(), self._fitted.sizes
         found = {}
-        for place, axis in enumerate(self._axes):
-            ends = np.array([sizes[:, place].min(), sizes[:, place].max()])
-            first, last = _term_of(draws, axis, ends).T
+        for axis, column in zip(self._axes, sizes.T, strict=True):
+            first, last = _term_of(draws, axis, np.array([column.min(), column.max()])).T
             low, high = percentiles(first - last, level)
             found[axis] = (float(low), float(high))
         return found

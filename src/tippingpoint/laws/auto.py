@@ -24,9 +24,8 @@ from tippingpoint.errors import FitError, NotFittedError
 from tippingpoint.laws.base import Law
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from tippingpoint.fitting.comparison import Comparison
+    from tippingpoint.fitting.intervals import Draws
     from tippingpoint.fitting.setting import FitSetting
     from tippingpoint.runs import Runs
 
@@ -91,13 +90,11 @@ class AutoLaw(Law):
         }
         return self._chosen._fitted
 
-    def _new_draws(self) -> Any:
+    def _draw(self) -> Draws:
         for law in self.laws_.values():
             law._draw()
-        return self._chosen._draw()
-
-    def _frame(self) -> pd.DataFrame:
-        return self._chosen._frame()
+        self._drawn = self._chosen._draw()
+        return self._drawn
 
     # -- what was fitted -----------------------------------------------------------------------------------------
 

@@ -1,23 +1,23 @@
-"""The face of every law: its settings, and how it is fitted, asked and shown; a law's own file adds what it alone says.
+"""The face of every law: how it is fitted, asked and shown; a law's own file adds what it alone says.
 
-Settings follow scikit-learn's habits: the constructor stores them untouched, ``fit`` returns the law, what is fitted
-ends in ``_``, and ``type(law)(**law.get_params())`` is an unfitted copy.
+It follows scikit-learn's habits: settings are given first (:mod:`tippingpoint.laws.settings`), ``fit`` returns the law,
+what is fitted ends in ``_``, and ``type(law)(**law.get_params())`` is an unfitted copy.
 """
 
 from __future__ import annotations
 
-import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tippingpoint.errors import FitError, NotFittedError, RunsError, did_you_mean
+from tippingpoint.errors import FitError, NotFittedError, RunsError
 from tippingpoint.laws import printing
 from tippingpoint.laws.asking import answer, read_points
+from tippingpoint.laws.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,31 +35,8 @@ Array = NDArray[np.float64]
 _GIVEN_WEIGHTS = "given weights"  # the column that weights which came as an array are kept in
 
 
-class Law(ABC):
-    """A law over several axes, fitted by a search that needs no start.
-
-    Parameters
-    ----------
-    axes : sequence of str
-        Columns of sizes, 1 to 6.
-    objective : {"huber-log", "log", "squares", "binomial"}, default "huber-log"
-        Huber's loss on logs as Chinchilla's fit, least squares on logs, least squares, or the likelihood of error rates
-        measured on ``n_test`` images, which seeds vary more than sampling alone.
-    huber_delta : float, default 1e-3
-        Where Huber's loss bends, in log units.
-    bootstrap : int, default 0
-        Resamples over seed blocks, from which intervals are then taken. With 0 they come from the posterior over
-        exponents (1000 draws, made when first asked for), which covers what it says with few blocks too.
-    random_state : int or None, default None
-        Seed of the draws; None gives other draws each time.
-    max_exponent : float, default 10
-        Upper bound of the exponents that ``bounds`` does not name.
-    fixed : mapping of str to float, optional
-        Parameters that are known, by the names they are printed with: ``{"floor": 0, "n_params.exponent": 0.5}``.
-    bounds : mapping of str to (float or None, float or None), optional
-        Least and greatest value of parameters; None leaves an end as the law has it.
-    shared : sequence of sequences of str, optional
-        Exponents with one value in common: ``[["n_pretrain.exponent", "n_finetune.exponent"]]``.
+class Law(Settings):
+    """A law over several axes, fitted by a search that needs no start; its settings are those of :class:`Settings`.
 
     Attributes
     ----------
@@ -89,78 +66,7 @@ class Law(ABC):
 
     name: ClassVar[str]
     _estimate: Any
-    _drawn: Any
-
-    def __init__(
-        self,
-        axes: Sequence[str],
-        objective: str = "huber-log",
-        huber_delta: float = 1e-3,
-        bootstrap: int = 0,
-        random_state: int | None = None,
-        *,
-        max_exponent: float = 10.0,
-        fixed: Mapping[str, float] | None = None,
-        bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
-        shared: Sequence[Sequence[str]] | None = None,
-    ) -> None:
-        self.axes = axes
-        self.objective = objective
-        self.huber_delta = huber_delta
-        self.bootstrap = bootstrap
-        self.random_state = random_state
-        self.max_exponent = max_exponent
-        self.fixed = fixed
-        self.bounds = bounds
-        self.shared = shared
-        self._forget()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(axes={self._axes})"
-
-    # -- settings ------------------------------------------------------------------------------------------------
-
-    @property
-    def _axes(self) -> list[str]:
-        return [self.axes] if isinstance(self.axes, str) else [str(axis) for axis in self.axes]
-
-    @classmethod
-    def _setting_names(cls) -> list[str]:
-        return [name for name in inspect.signature(Law.__init__).parameters if name != "self"]
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments by name; ``deep`` is there for scikit-learn and changes nothing."""
-        return {name: getattr(self, name) for name in self._setting_names()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change settings and forget what was fitted with the old ones.
-
-        Raises
-        ------
-        FitError
-            There is no such setting.
-        """
-        known = list(self.get_params())
-        unknown = [name for name in params if name not in known]
-        if unknown:
-            raise FitError(f"{type(self).__name__} has no setting '{n}'.{did_you_mean(n, known)}" for n in unknown)
-        for name, value in params.items():
-            setattr(self, name, value)
-        self._forget()
-        return self
-
-    def _fit_setting(self, weights: str | None) -> FitSetting:
-        from tippingpoint.fitting.setting import FitSetting
-
-        return FitSetting(
-            self.objective,
-            self.huber_delta,
-            self.max_exponent,
-            weights,
-            self.fixed or {},
-            self.bounds or {},
-            self.shared or (),
-        )
+    _drawn: Draws | None
 
     # -- fitting -------------------------------------------------------------------------------------------------
 
@@ -216,27 +122,18 @@ class Law(ABC):
     def _fit_group(self, group: Runs, target: str, setting: FitSetting) -> Any:
         """Return the estimate for one group."""
 
-    def _new_draws(self) -> Draws:
-        """Return draws of the parameters: from the bootstrap if ``bootstrap`` is above 0, else from the posterior."""
-        from tippingpoint.fitting.intervals import DEFAULT_RESAMPLES, draws_for
-
-        count = int(self.bootstrap)
-        return draws_for(self._fitted, count or DEFAULT_RESAMPLES, self.random_state, bootstrap=count > 0)
-
-    def _frame(self) -> pd.DataFrame:
-        """Return the draws that were made, one column per parameter in raw units."""
-        frame: pd.DataFrame = self._drawn.frame()
-        return frame
-
     def _forget(self) -> None:
         """Drop what was fitted."""
         self._estimate = None
         self._drawn = None
 
-    def _draw(self) -> Any:
+    def _draw(self) -> Draws:
         """Draw once; later calls return the same draws."""
         if self._drawn is None:
-            self._drawn = self._new_draws()
+            from tippingpoint.fitting.intervals import DEFAULT_RESAMPLES, draws_for
+
+            count = int(self.bootstrap)
+            self._drawn = draws_for(self._fitted, count or DEFAULT_RESAMPLES, self.random_state, bootstrap=count > 0)
         return self._drawn
 
     @property
@@ -293,12 +190,12 @@ class Law(ABC):
     @property
     def draws_(self) -> pd.DataFrame | None:
         """The draws behind the intervals, one column per parameter, or None before any were asked for."""
-        return None if self._drawn is None else self._frame()
+        return None if self._drawn is None else self._drawn.frame()
 
     @property
     def intervals_from_(self) -> str:
         """What made the draws: the posterior, or the bootstrap over blocks; empty before any were asked for."""
-        return "" if self._drawn is None else str(self._drawn.source)
+        return "" if self._drawn is None else self._drawn.source
 
     @property
     def warnings_(self) -> tuple[str, ...]:
@@ -366,10 +263,9 @@ class Law(ABC):
         """
         from tippingpoint.fitting.intervals import percentiles
 
-        self._draw()
-        draws = self._frame()
-        low, high = percentiles(draws.to_numpy(dtype=float), level)
-        return {str(name): (float(a), float(b)) for name, a, b in zip(draws.columns, low, high, strict=True)}
+        drawn = self._draw().parameters
+        ends = percentiles(np.column_stack(list(drawn.values())), level).T
+        return {name: (float(low), float(high)) for name, (low, high) in zip(drawn, ends, strict=True)}
 
     def profile_intervals(self, level: float = 0.9) -> dict[str, tuple[float, float]]:
         """Return profile likelihood intervals, named as those of :meth:`intervals`."""
