@@ -51,6 +51,36 @@ class TestTwiceBroken(CurveLawConformance):
     theta = (0.05, 0.4, 0.2, 0.5, 0.4, 0.5, 2.0, -0.3, 0.5)
 
 
+class TestFourTimesBroken(CurveLawConformance):
+    law = BrokenCurve(4)
+    theta = (0.05, 0.4, 0.2, 0.2, 0.3, 0.5, 0.6, -0.3, 0.5, 1.5, 0.4, 0.5, 4.0, -0.2, 0.5)
+
+
+@pytest.mark.parametrize("breaks", [1, 2, 9])
+def test_a_break_that_changes_nothing_is_put_in(breaks: int) -> None:
+    law, x = BrokenCurve(breaks), np.geomspace(0.1, 10, 7)
+    theta = np.array([0.05, 0.4, 0.2, *(1.2, 0.4, 0.5) * (breaks - 1)])
+    simpler = law.simpler()
+    many = law.predict(x, law.embed(theta, x))
+    np.testing.assert_allclose(many, np.broadcast_to(simpler.predict(x, theta), many.shape), rtol=1e-12)
+
+
+@pytest.mark.parametrize("breaks", [0, 10, -1])
+def test_breaks_are_one_to_nine(breaks: int) -> None:
+    with pytest.raises(FitError, match="1 to 9 breaks"):
+        BrokenCurve(breaks)
+
+
+def test_breaks_are_named_on_the_command_line() -> None:
+    for breaks in range(2, 10):
+        law = curve_law(f"bnsl{breaks}")
+        assert isinstance(law, BrokenCurve)
+        assert law.breaks == breaks
+        assert len(law.parameters) == 3 + 3 * breaks
+    with pytest.raises(FitError, match="so many breaks"):
+        curve_law("bnsl10")
+
+
 def test_sigmoidal_solves_its_equation() -> None:
     floor, ceiling, b, c, a = 0.1, 0.95, 0.7, 0.6, 0.8
     x = np.geomspace(1e-6, 1e6, 40)

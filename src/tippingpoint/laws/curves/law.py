@@ -87,6 +87,14 @@ class CurveLaw(ABC):
     def join(self, shapes: Array, coefficients: Array) -> Array:
         """Return parameters, shape (m, k), from shapes (m, q) and coefficients (m, p)."""
 
+    def simpler(self) -> CurveLaw | None:
+        """Return a law that this one holds, from whose fit another start is taken; none unless said."""
+        return None
+
+    def embed(self, theta: Array, x: Array) -> Array:
+        """Return parameters (m, k) of the simpler law's curve, for sizes (n,) of order 1."""
+        raise NotImplementedError(f"{type(self).__name__} names a simpler law and must embed its parameters.")
+
     @abstractmethod
     def raw(self, theta: Array, unit: float) -> Array:
         """Return the parameters (k,) of the same curve for sizes in raw units, x = unit times the size seen here."""

@@ -8,10 +8,11 @@ subclass of :class:`~tippingpoint.laws.curves.law.CurveLaw`; it proves itself by
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
 
 from tippingpoint.errors import FitError, did_you_mean
-from tippingpoint.laws.curves.broken import BrokenCurve
+from tippingpoint.laws.curves.broken import MOST_BREAKS, BrokenCurve
 from tippingpoint.laws.curves.floored import FlooredCurve
 from tippingpoint.laws.curves.law import CurveLaw
 from tippingpoint.laws.curves.power import PowerCurve
@@ -28,10 +29,19 @@ _OURS: dict[str, Callable[[], CurveLaw]] = {
     "saturating": SaturatingCurve,
     "sigmoidal": SigmoidalCurve,
     "broken": BrokenCurve,
-    "broken2": lambda: BrokenCurve(2),
-    "broken3": lambda: BrokenCurve(3),
+    **{f"broken{breaks}": partial(BrokenCurve, breaks) for breaks in range(2, MOST_BREAKS + 1)},
 }
-_ALSO = {"m1": "power", "m2": "floored", "m3": "saturating", "m4": "sigmoidal", "bnsl": "broken"}
+_ALSO = {
+    "m1": "power",
+    "m2": "floored",
+    "m3": "saturating",
+    "m4": "sigmoidal",
+    **{name.replace("broken", "bnsl"): name for name in _OURS if name.startswith("broken")},
+}
+_TOLD = (
+    *("auto", "power (m1)", "floored (m2)", "saturating (m3)", "sigmoidal (m4)"),
+    f"broken (bnsl) and broken2 to broken{MOST_BREAKS} (bnsl2, ...: so many breaks)",
+)
 
 
 def curve_laws() -> tuple[str, ...]:
@@ -40,7 +50,7 @@ def curve_laws() -> tuple[str, ...]:
 
 
 def curve_law(name: str) -> CurveLaw:
-    """Return a law by its name, ``m1`` to ``m4`` and ``bnsl`` included.
+    """Return a law by its name, ``m1`` to ``m4`` and ``bnsl``, ``bnsl2``, ... ``bnsl9`` included.
 
     Raises
     ------
@@ -59,5 +69,7 @@ def curve_law(name: str) -> CurveLaw:
             if not isinstance(law, CurveLaw):
                 raise FitError(f"The entry point '{name}' ({point.value}) is no CurveLaw; subclass it.")
             return law
-    known = ("auto", *curve_laws(), *_ALSO)
-    raise FitError(f"There is no law '{name}' for curves; there are {', '.join(known)}.{did_you_mean(name, known)}")
+    brought = [one for one in curve_laws() if one not in _OURS]
+    told = ", ".join((*_TOLD, *brought))
+    hint = did_you_mean(name, ("auto", *curve_laws(), *_ALSO))
+    raise FitError(f"There is no law '{name}' for curves; there are {told}.{hint}")
