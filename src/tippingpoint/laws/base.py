@@ -49,7 +49,7 @@ class Law(Settings):
     objective_ : float
         The sum that was minimised.
     over_dispersion_ : float or None
-        With the objective ``binomial``: variance over that of sampling alone.
+        With the objective ``binomial``: rho of the variance f (1 - f) (1/n_test + rho) of a rate expected to be f.
     n_runs_ : int
         Runs that were fitted.
     target_ : str
@@ -183,7 +183,7 @@ class Law(Settings):
 
     @property
     def over_dispersion_(self) -> float | None:
-        """With the objective ``binomial``: variance over that of sampling alone; else None."""
+        """With the objective ``binomial``: how much more than sampling rates vary, rho; else None."""
         found = getattr(self._fitted, "over_dispersion", None)
         return None if found is None else float(found)
 
