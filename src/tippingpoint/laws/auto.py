@@ -68,7 +68,8 @@ class AutoLaw(Law):
 
         if setting.constrained:
             raise FitError(
-                "fixed, bounds and shared hold parameters of one law, and 'auto' averages several; name the law."
+                "fixed, bounds and shared hold parameters of one law and 'auto' averages several: name the law "
+                "(on the command line --law additive)."
             )
         # over one axis the multiplying law with a floor is the additive law
         names = AVERAGED if len(self._axes) > 1 else AVERAGED[:-1]

@@ -14,6 +14,7 @@ from typing import Any
 from tippingpoint.errors import FitError, did_you_mean
 from tippingpoint.laws.additive import AdditivePowerLaw
 from tippingpoint.laws.auto import AutoLaw
+from tippingpoint.laws.base import Law
 from tippingpoint.laws.interaction import InteractionLaw
 from tippingpoint.laws.multiplicative import FlooredMultiplicativeLaw, MultiplicativeLaw
 from tippingpoint.laws.surface import SurfaceLaw
@@ -23,7 +24,7 @@ __all__ = ["ENTRY_POINT", "law_named", "law_names"]
 
 ENTRY_POINT = "tippingpoint.laws"
 
-_OURS: dict[str, type[AdditivePowerLaw] | type[SurfaceLaw]] = {
+_OURS: dict[str, type[Law]] = {
     law.name: law
     for law in (AdditivePowerLaw, MultiplicativeLaw, FlooredMultiplicativeLaw, TransferLaw, InteractionLaw)
 }

@@ -35,9 +35,10 @@ class Settings(ABC):
     max_exponent : float, default 10
         Upper bound of the exponents that ``bounds`` does not name.
     fixed : mapping of str to float, optional
-        Parameters that are known, by the names they are printed with: ``{"floor": 0, "n_params.exponent": 0.5}``.
+        Parameters that are known: the floor, exponents and other parameters of shape, by the names they are printed
+        with: ``{"floor": 0, "n_params.exponent": 0.5}``. (Coefficients follow from the shape and are always fitted.)
     bounds : mapping of str to (float or None, float or None), optional
-        Least and greatest value of parameters; None leaves an end as the law has it.
+        Least and greatest value of such parameters; None leaves an end as the law has it.
     shared : sequence of sequences of str, optional
         Exponents with one value in common: ``[["n_pretrain.exponent", "n_finetune.exponent"]]``.
     """
