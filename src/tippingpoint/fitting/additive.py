@@ -34,9 +34,9 @@ _EFFORT = 1000  # runs x starts at search=1: few runs have many local minima, an
 _STARTS = (1, 64)  # least and greatest number of starts, the grid's own minima apart
 _ROUNDS = ((12, 6), (25, 2), (150, 1))  # (Newton steps, how many go on): stragglers far behind are let go
 _LEAST_Y = 1e-100  # relative to the greatest y: smaller ones would overflow the weights 1/y^2
-_CUSTOMARY_EXPONENT = 0.7  # held where two sizes cannot tell an exponent: the middle of those published
+CUSTOMARY_EXPONENT = 0.7  # held where two sizes cannot tell an exponent: the middle of those published
 BELOW = 0.98  # of the ceiling of rates: what starts that end above it are scaled to
-_NO_WORSE = 1e-6  # relative: a held exponent stays unless freeing it gains more than this
+NO_WORSE = 1e-6  # relative: a held exponent stays unless freeing it gains more than this
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,11 @@ class AdditiveSolution:
     held: NDArray[np.bool_]
     constant: NDArray[np.bool_]
     max_exponent: float
+
+    @property
+    def n_parameters(self) -> int:
+        """Floor, and a coefficient and an exponent for each axis that has several sizes; held exponents are none."""
+        return 1 + 2 * int((~self.constant).sum()) - int(self.held.sum())
 
     def predict(self, sizes: ArrayLike) -> Array:
         """Return f at sizes of shape (..., k), in units of y."""
@@ -281,7 +286,7 @@ def _scale(sizes: Array, y: Array, weights: Array, max_exponent: float) -> _Scal
     moving = np.flatnonzero(distinct > 1)
     unit = float(np.abs(y[counted]).mean()) or 1.0
     logs = (log_sizes - np.log(reference))[:, moving]
-    held = np.where(distinct[moving] == 2, min(_CUSTOMARY_EXPONENT, max_exponent), np.nan)
+    held = np.where(distinct[moving] == 2, min(CUSTOMARY_EXPONENT, max_exponent), np.nan)
     return _Scaled(logs[counted], y[counted] / unit, weights[counted], unit, reference, moving, held)
 
 
@@ -296,7 +301,7 @@ def _search(data: _Scaled, objective: Objective, max_exponent: float, search: in
     while two_sized.any() and best.theta[0, 0] <= 0 and (data.held[two_sized] < max_exponent).all():
         data = data._replace(held=np.minimum(data.held * 2, max_exponent))
         other = _search_levels(data, objective, max_exponent, search)
-        if other.value[0] < best.value[0] * (1 - _NO_WORSE) - 1e-20 * data.weights.sum():
+        if other.value[0] < best.value[0] * (1 - NO_WORSE) - 1e-20 * data.weights.sum():
             best = other
     return best
 

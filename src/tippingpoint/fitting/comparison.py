@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from tippingpoint.errors import FitError
 from tippingpoint.fitting.backtest import Fitted, Fitter, Fold, block_folds, fitter, fold_score, largest_folds
+from tippingpoint.fitting.inputs import independent_runs
 from tippingpoint.fitting.objectives import objective_named
-from tippingpoint.fitting.rivals import independent_runs
 from tippingpoint.laws.printing import aligned
 from tippingpoint.runs import Runs, default_axes, read_runs, select_group
 
@@ -337,7 +337,7 @@ def _aicc(
     huber_delta: float,
 ) -> dict[str, float]:
     """Return AICc by law."""
-    n = independent_runs(runs)
+    n = independent_runs(runs, np.ones(len(runs)))
     linear = 0.0
     if objective == "huber-log":
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from tippingpoint.errors import FitError
 from tippingpoint.fitting.additive import AdditiveSolution, fit_additive
+from tippingpoint.fitting.held_additive import HeldAdditive, fit_held_additive
 from tippingpoint.fitting.identifiability import Identifiability, term_identifiability
-from tippingpoint.fitting.inputs import read_inputs
+from tippingpoint.fitting.inputs import Inputs, fit_inputs, independent_runs, read_inputs
 from tippingpoint.fitting.objectives import Objective
 from tippingpoint.fitting.search import MOST_AXES
 from tippingpoint.fitting.setting import FitSetting
@@ -48,11 +49,17 @@ class Estimate:
     setting : FitSetting
         What the fit was told.
     weights : ndarray, shape (n,)
-        How much each run counted: ones unless a column of weights was named. Refits and posteriors start from these.
+        How much each run counted: ones, or a column of weights; under ``binomial`` times 1/(1/n_test + rho), scaled to
+        keep their sum. Refits and posteriors start from these.
     chosen : Objective
         What was minimised.
     axes : tuple of str
         Columns of the sizes.
+    over_dispersion : float or None
+        Under ``binomial`` rho: how much more the rates vary than sampling explains, as a share of f (1 - f).
+    held : HeldAdditive or None
+        The fit behind the solution where parameters are fixed, bounded or shared: the law under its constraints, and
+        its parameters without units.
     """
 
     solution: AdditiveSolution
@@ -68,6 +75,8 @@ class Estimate:
     weights: Array
     chosen: Objective
     axes: tuple[str, ...]
+    over_dispersion: float | None = None
+    held: HeldAdditive | None = None
 
     @property
     def objective(self) -> str:
@@ -112,16 +121,17 @@ def estimate(runs: Runs, axes: Sequence[str], target: str, setting: FitSetting) 
     """
     if len(axes) > MOST_AXES:
         raise FitError(f"A law has 1 to {MOST_AXES} axes, not {len(axes)}.")
-    sizes, y, weights, chosen = read_inputs(runs, axes, target, setting)
-    solution = fit_additive(
-        sizes,
-        y,
+    inputs = read_inputs(runs, axes, target, setting)
+    solution, held, weights, over_dispersion, runs = _fit(inputs, axes, setting)
+    terms = term_identifiability(
+        solution,
+        inputs.sizes,
+        inputs.y,
+        inputs.objective,
         weights=weights,
-        objective=setting.objective,
-        huber_delta=setting.huber_delta,
-        max_exponent=setting.max_exponent,
+        independent=independent_runs(runs, inputs.counts),
+        held=held,
     )
-    terms = term_identifiability(solution, sizes, y, chosen, independent=_independent(runs))
     reasons = [_with_names(reason, axes) for reason in solution.reasons]
     status = solution.status
     for axis, term in zip(axes, terms, strict=True):
@@ -129,7 +139,8 @@ def estimate(runs: Runs, axes: Sequence[str], target: str, setting: FitSetting) 
             continue
         if term.doubt and not any(sentence.startswith(f"{axis}") for sentence in reasons):
             reasons.append(f"{axis}: {term.reason}.")
-        if STATUSES.index("unidentified") < STATUSES.index(status) and not term.at_bound:
+        told = term.at_bound or (term.given and not term.doubt)
+        if STATUSES.index("unidentified") < STATUSES.index(status) and not told:
             status = "unidentified"
     return Estimate(
         solution,
@@ -138,22 +149,43 @@ def estimate(runs: Runs, axes: Sequence[str], target: str, setting: FitSetting) 
         tuple(reasons),
         runs.notes,
         target,
-        sizes,
-        y,
+        inputs.sizes,
+        inputs.y,
         runs,
         setting,
         weights,
-        chosen,
+        inputs.objective,
         tuple(axes),
+        over_dispersion,
+        held,
     )
 
 
-def _independent(runs: Runs) -> int:
-    """Return how many runs count as independent: checkpoints where they are told, else rows."""
-    if "pretrain_id" in runs.frame.columns:
-        known = runs.frame["pretrain_id"]
-        return max(int(known.nunique() + known.isna().sum()), 1)
-    return len(runs)
+def _fit(
+    inputs: Inputs, axes: Sequence[str], setting: FitSetting
+) -> tuple[AdditiveSolution, HeldAdditive | None, Array, float | None, Runs]:
+    """Return the fit, the one behind it where parameters are held, weights, over-dispersion, and noted runs."""
+    if setting.constrained:
+
+        def under(weights: Array, start: HeldAdditive | None) -> HeldAdditive:
+            return fit_held_additive(axes, inputs.sizes, inputs.y, setting, weights, start)
+
+        held, weights, rho, runs = fit_inputs(under, inputs, lambda one: one.inner.n_parameters)
+        return held.solution, held, weights, rho, runs
+
+    def free(weights: Array, start: AdditiveSolution | None) -> AdditiveSolution:
+        return fit_additive(
+            inputs.sizes,
+            inputs.y,
+            weights=weights,
+            objective=setting.objective,
+            huber_delta=setting.huber_delta,
+            max_exponent=setting.max_exponent,
+            start=start,
+        )
+
+    solution, weights, rho, runs = fit_inputs(free, inputs, lambda one: one.n_parameters)
+    return solution, None, weights, rho, runs
 
 
 def _with_names(sentence: str, axes: Sequence[str]) -> str:

@@ -17,9 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tippingpoint.fitting.additive import AdditiveSolution
+from tippingpoint.fitting.additive import BELOW, AdditiveSolution
+from tippingpoint.fitting.descent import Problem, descend, values
+from tippingpoint.fitting.held_additive import HeldAdditive
 from tippingpoint.fitting.objectives import Objective
-from tippingpoint.fitting.polish import polish
+from tippingpoint.fitting.polish import curve, polish
+from tippingpoint.fitting.surface import lowered
 
 __all__ = ["GivenTerm", "Identifiability", "given_terms", "term_identifiability"]
 
@@ -48,13 +51,15 @@ class Identifiability:
     needed : bool
         Whether leaving the term out makes the fit visibly worse.
     at_bound : bool
-        Whether the exponent is at its upper bound.
+        Whether the exponent is at a bound.
     allowed : tuple of float
         Least and greatest trial exponent that the data do not exclude (a coarse bracket, not an interval).
     reason : str
         Why it is not identified; empty if it is.
     doubt : bool
         Whether ``reason`` comes from the profile, not from the solution's own status.
+    given : bool
+        Whether the exponent was fixed beforehand.
     """
 
     identified: bool
@@ -66,11 +71,19 @@ class Identifiability:
     allowed: tuple[float, float]
     reason: str
     doubt: bool
+    given: bool = False
 
 
 @np.errstate(all="ignore")
 def term_identifiability(
-    solution: AdditiveSolution, sizes: Array, y: Array, objective: Objective, *, independent: int | None = None
+    solution: AdditiveSolution,
+    sizes: Array,
+    y: Array,
+    objective: Objective,
+    *,
+    weights: Array | None = None,
+    independent: float | None = None,
+    held: HeldAdditive | None = None,
 ) -> list[Identifiability]:
     """Judge every term of a fit.
 
@@ -83,25 +96,88 @@ def term_identifiability(
         The data it was fitted to.
     objective : Objective
         What was minimised.
-    independent : int, optional
-        Runs that count as independent (checkpoints); n by default.
+    weights : ndarray, shape (n,), optional
+        What the fit was weighted with, up to one factor; runs of weight 0 do not count.
+    independent : float, optional
+        Runs that count as independent (checkpoints); the sum of the weights by default.
+    held : HeldAdditive, optional
+        The fit under constraints that the solution comes from.
 
     Returns
     -------
     list of k Identifiability
     """
+    own = np.ones(len(y)) if weights is None else weights
+    sizes, y, own = sizes[own > 0], y[own > 0], own[own > 0]
     at_reference = solution.coefficients * solution.reference**-solution.exponents
     low, high = sizes.min(axis=0) / solution.reference, sizes.max(axis=0) / solution.reference
     swings = at_reference * (low**-solution.exponents - high**-solution.exponents)
-    worse = _profiles(solution, sizes, y, objective, independent or len(y))
+    count = own.sum() if independent is None else independent
+    if held is None:
+        worse = _profiles(solution, sizes, y, objective, own)
+    else:
+        worse = _held_profiles(held, sizes, y, objective, own)
+    linear = float(own @ (np.abs(objective.residuals(solution.predict(sizes), y)) > objective.delta) / own.sum())
+    worse *= count * (1.0 + linear)
     return [
-        _judge(solution, axis, float(swings[axis]), float(at_reference[axis]), worse[axis])
+        _judge(solution, axis, float(swings[axis]), float(at_reference[axis]), worse[axis], _ends(solution, axis, held))
         for axis in range(len(at_reference))
     ]
 
 
-def _profiles(solution: AdditiveSolution, sizes: Array, y: Array, objective: Objective, independent: int) -> Array:
-    """Return the likelihood ratio statistic of every trial exponent, shape (k, K)."""
+def _ends(solution: AdditiveSolution, axis: int, held: HeldAdditive | None) -> tuple[float, float]:
+    """Return the bounds of an axis's exponent, both the same if it was given."""
+    place = None if held is None else np.flatnonzero(held.moving == axis)
+    if held is None or place is None or not len(place) or solution.held[axis]:
+        return -np.inf, solution.max_exponent
+    free = held.law.place_of(f"{held.law.axes[int(place[0])]}.exponent")
+    if free is None:
+        return (float(solution.exponents[axis]),) * 2
+    low, high = held.law.shapes[free].low, held.law.shapes[free].high
+    return (low if low > 0 else -np.inf), high
+
+
+def _log_ratio(fitted: Array, best: float, weights: Array) -> Array:
+    """Return log(O / O_best), never below 0."""
+    exact = 1e-24 * weights.sum()
+    ratio: Array = np.log(np.maximum((fitted + exact) / (best + exact), 1.0))
+    return ratio
+
+
+def _held_profiles(held: HeldAdditive, sizes: Array, y: Array, objective: Objective, weights: Array) -> Array:
+    """Return log(O / O_best) of every trial exponent under constraints, shape (k, K).
+
+    A shared exponent is tried for all its axes together, a fixed one stays; the term left out has coefficient 0.
+    """
+    inner, law, trials = held.inner, held.law, len(_FACTORS)
+    m = len(law.weights)
+    names = [f"{axis}.exponent" for axis in law.axes]
+    rows = len(names) * trials
+    start, frozen = np.tile(inner.theta, (rows, 1)), np.zeros((rows, len(inner.theta)), dtype=bool)
+    scaled = law.in_units(inner.y_unit)
+    for axis, name in enumerate(names):
+        free = law.place_of(name)
+        for trial, factor in enumerate(_FACTORS):
+            row = axis * trials + trial
+            if factor == 0.0:
+                start[row, 1 + axis], frozen[row, 1 + axis] = 0.0, True
+            elif free is not None:
+                start[row, m + free] = np.clip(
+                    factor * start[row, m + free], scaled.low[m + free], scaled.high[m + free]
+                )
+                frozen[row, m + free] = True
+    start[:, 0] += 1e-9
+    logs = np.log(sizes[:, held.moving]) - inner.log_reference
+    problem = Problem(scaled, logs, (y / inner.y_unit)[None], weights[None], objective.scaled(inner.y_unit), frozen)
+    best = values(inner.theta[None], problem, np.array([objective.delta]))[0]
+    fitted = descend(lowered(start, problem), problem, first_delta=0.01)
+    found = np.zeros((sizes.shape[1], trials))
+    found[held.moving] = _log_ratio(fitted.value, best, weights).reshape(len(names), trials)
+    return found
+
+
+def _profiles(solution: AdditiveSolution, sizes: Array, y: Array, objective: Objective, weights: Array) -> Array:
+    """Return log(O / O_best) of every trial exponent, shape (k, K)."""
     k, trials = sizes.shape[1], len(_FACTORS)
     unit = float(np.abs(y).mean()) or 1.0
     logs = np.log(sizes / solution.reference)
@@ -114,27 +190,26 @@ def _profiles(solution: AdditiveSolution, sizes: Array, y: Array, objective: Obj
         start[rows, 1 + k + axis] = np.minimum(_FACTORS * solution.exponents[axis], solution.max_exponent)
         held[rows, axis] = True
     start[:, 0] += 1e-9
-    fitted = polish(
-        start, logs, y / unit, np.ones((1, len(y))), objective, solution.max_exponent, held=held, first_delta=0.01
-    )
-    exact = 1e-24 * len(y)
-    best_value = (solution.objective if objective.on_logs else solution.objective / unit**2) + exact
-    residuals = objective.residuals(solution.predict(sizes), y)
-    linear = float((np.abs(residuals) > objective.delta).mean())
-    ratio = np.log(np.maximum((fitted.value + exact) / best_value, 1.0))
-    statistic: Array = independent * (1.0 + linear) * ratio.reshape(k, trials)
-    return statistic
+    own = objective.scaled(unit)
+    if objective.on_rates:
+        start[:, : 1 + k] *= np.minimum(1.0, BELOW * own.ceiling / curve(start, logs)[0].max(axis=1))[:, None]
+    fitted = polish(start, logs, y / unit, weights[None], own, solution.max_exponent, held=held, first_delta=0.01)
+    best_value = float(weights @ own.loss(solution.predict(sizes) / unit, own.aim(y / unit)))
+    return _log_ratio(fitted.value, best_value, weights).reshape(k, trials)
 
 
-def _judge(solution: AdditiveSolution, axis: int, swing: float, at_reference: float, worse: Array) -> Identifiability:
+def _judge(
+    solution: AdditiveSolution, axis: int, swing: float, at_reference: float, worse: Array, ends: tuple[float, float]
+) -> Identifiability:
     """Put one term's findings into a verdict with its reason."""
     exponent = float(solution.exponents[axis])
-    trial = np.minimum(_FACTORS * exponent, solution.max_exponent)
+    given = ends[0] == ends[1]
+    trial = np.clip(_FACTORS * exponent, *ends)
     allowed = [exponent, *trial[(worse <= _ALLOWED) & (_FACTORS > 0)].tolist()]
     bracket = (min(allowed), max(allowed))
     needed = bool(worse[0] > _NOT_NEEDED) and swing > 0
     flat = swing <= 0 or bracket[1] >= _FLAT * bracket[0]
-    at_bound = exponent >= solution.max_exponent * (1 - 1e-9)
+    at_bound = not given and (exponent >= ends[1] * (1 - 1e-9) or exponent <= ends[0])
     doubt = False
     if solution.constant[axis]:
         reason = "it has a single size, so that its term is part of the floor"
@@ -143,14 +218,16 @@ def _judge(solution: AdditiveSolution, axis: int, swing: float, at_reference: fl
     elif swing <= 0:
         reason = "its coefficient is 0: the target does not fall along it"
     elif at_bound:
-        reason = f"its exponent is at the bound {solution.max_exponent:g}"
+        reason = f"its exponent is at the bound {exponent:g}"
     elif not needed:
         reason, doubt = "leaving its term out makes the fit no worse than chance would", True
+    elif given:
+        reason = "its exponent was given"
     elif flat:
         reason, doubt = f"exponents from {bracket[0]:.3g} to {bracket[1]:.3g} fit about equally well", True
     else:
         reason = ""
-    return Identifiability(not reason, swing, at_reference, flat, needed, at_bound, bracket, reason, doubt)
+    return Identifiability(not reason, swing, at_reference, flat, needed, at_bound, bracket, reason, doubt, given)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-__all__ = ["RatesFit", "fit_rates", "over_dispersion", "spread_sentence"]
+__all__ = ["Predicts", "RatesFit", "fit_rates", "over_dispersion", "spread_sentence"]
 
 Array = NDArray[np.float64]
 
@@ -29,12 +29,14 @@ _TURNS = 60
 _SEARCHED = 2  # first fits that search everywhere: the weights move far between them
 
 
-class _Predicts(Protocol):
+class Predicts(Protocol):
+    """What a fit must offer."""
+
     def predict(self, sizes: Array, /) -> Array:
         """Return the law at sizes (n, k)."""
 
 
-Solution = TypeVar("Solution", bound=_Predicts)
+Solution = TypeVar("Solution", bound=Predicts)
 
 
 class RatesFit(NamedTuple, Generic[Solution]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.errors import FitError
-from tippingpoint.fitting.inputs import read_inputs
+from tippingpoint.fitting.inputs import fit_inputs, independent_runs, read_inputs
 from tippingpoint.fitting.objectives import Objective
 from tippingpoint.fitting.search import MOST_AXES
 from tippingpoint.fitting.setting import FitSetting
 from tippingpoint.fitting.surface import SurfaceSolution, fit_surface
+from tippingpoint.laws.constrained import Constrained, constrain
 from tippingpoint.laws.formula import Formula
 from tippingpoint.runs import Runs
 
-__all__ = ["AxisFinding", "SurfaceEstimate", "estimate_surface", "independent_runs"]
+__all__ = ["AxisFinding", "SurfaceEstimate", "estimate_surface"]
 
 Array = NDArray[np.float64]
 
@@ -60,9 +62,14 @@ class SurfaceEstimate:
     setting : FitSetting
         What the fit was told.
     weights : ndarray, shape (n,)
-        How much each run counted: ones unless a column of weights was named. Refits and posteriors start from these.
+        How much each run counted: ones, or a column of weights; under ``binomial`` times 1/(1/n_test + rho), scaled to
+        keep their sum. Refits and posteriors start from these.
     chosen : Objective
         What was minimised.
+    independent : float
+        Runs that count as independent: checkpoints where they are told.
+    over_dispersion : float or None
+        Under ``binomial`` rho: how much more the rates vary than sampling explains, as a share of f (1 - f).
     """
 
     solution: SurfaceSolution
@@ -73,6 +80,13 @@ class SurfaceEstimate:
     setting: FitSetting
     weights: Array
     chosen: Objective
+    independent: float
+    over_dispersion: float | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was set aside, and what the over-dispersion means."""
+        return self.runs.notes
 
     @cached_property
     def findings(self) -> tuple[AxisFinding, ...]:
@@ -95,19 +109,24 @@ class SurfaceEstimate:
             huber_delta=self.setting.huber_delta,
         )
         residuals = np.abs(np.log(np.maximum(solution.predict(self.sizes), 1e-300)) - np.log(np.abs(self.y) + 1e-300))
-        linear = float((residuals > self.chosen.delta).mean()) if self.chosen.on_logs else 0.0
-        exact = 1e-24 * len(self.y)
-        ratio = np.log(max((other.objective + exact) / (solution.objective + exact), 1.0))
-        needed = bool(independent_runs(self.runs) * (1 + linear) * ratio > _NOT_NEEDED)
+        linear = float(np.average(residuals > self.chosen.delta, weights=self.weights)) if self.chosen.on_logs else 0.0
+        best = float(self.weights @ self.chosen.loss(solution.predict(self.sizes), self.chosen.aim(self.y)))
+        exact = 1e-24 * float(self.weights.sum())
+        ratio = np.log(max((other.objective + exact) / (best + exact), 1.0))
+        needed = bool(self.independent * (1 + linear) * ratio > _NOT_NEEDED)
         return AxisFinding(*self._verdict(place, needed, float(low - high)))
 
     def _verdict(self, place: int, needed: bool, fall: float) -> tuple[bool, float, bool, str]:
         axis = self.solution.formula.axes[place]
-        bounds = [reason for reason in self.solution.reasons if reason.startswith(axis)]
+        bounds = [reason for reason in self.solution.reasons if re.search(rf"(^|= ){re.escape(axis)}\b", reason)]
+        law = self.solution.formula
+        own = [shape.name for shape in law.inner.shapes if shape.axis == axis] if isinstance(law, Constrained) else []
         if bounds:
             reason = bounds[0].rstrip(".")
         elif not needed:
             reason = "leaving it out makes the fit no worse than chance would"
+        elif isinstance(law, Constrained) and own and all(name in law.fixed for name in own):
+            reason = "its exponent was given"
         elif self.solution.status in {"unidentified", "too few runs"}:
             reason = "several parameters of the law are not determined"
         else:
@@ -142,16 +161,22 @@ def estimate_surface(runs: Runs, formula: Formula, target: str, setting: FitSett
     """
     if len(formula.axes) > MOST_AXES:
         raise FitError(f"A law has 1 to {MOST_AXES} axes, not {len(formula.axes)}.")
-    sizes, y, weights, chosen = read_inputs(runs, formula.axes, target, setting)
-    solution = fit_surface(
-        formula, sizes, y, weights=weights, objective=setting.objective, huber_delta=setting.huber_delta
+    inputs = read_inputs(runs, formula.axes, target, setting)
+    law = constrain(formula, setting.fixed, setting.bounds, setting.shared)
+
+    def fit(weights: Array, start: SurfaceSolution | None) -> SurfaceSolution:
+        return fit_surface(
+            law,
+            inputs.sizes,
+            inputs.y,
+            weights=weights,
+            objective=setting.objective,
+            huber_delta=setting.huber_delta,
+            start=start,
+        )
+
+    solution, weights, over_dispersion, runs = fit_inputs(fit, inputs, lambda one: one.n_parameters)
+    count = independent_runs(runs, inputs.counts)
+    return SurfaceEstimate(
+        solution, target, inputs.sizes, inputs.y, runs, setting, weights, inputs.objective, count, over_dispersion
     )
-    return SurfaceEstimate(solution, target, sizes, y, runs, setting, weights, chosen)
-
-
-def independent_runs(runs: Runs) -> int:
-    """Return how many runs count as independent: checkpoints where they are told, else rows."""
-    if "pretrain_id" in runs.frame.columns:
-        known = runs.frame["pretrain_id"]
-        return max(int(known.nunique() + known.isna().sum()), 1)
-    return len(runs)

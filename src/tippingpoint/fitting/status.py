@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STATUSES", "StatusInput", "status_of"]
+__all__ = ["STATUSES", "StatusInput", "of_axes", "status_of"]
 
 Array = NDArray[np.float64]
 
@@ -80,7 +80,12 @@ def _too_few(fit: StatusInput) -> list[tuple[str, str]]:
     return [("too few runs", f"{points} distinct combinations of sizes cannot determine {needed} parameters.")]
 
 
-def _unidentified(fit: StatusInput) -> list[tuple[str, str]]:
+def of_axes(fit: StatusInput) -> list[str]:
+    """Return what the sizes alone leave untold: axes with one or two of them, and pairs that grow together."""
+    return [*_few_sizes(fit), *_proportional(fit)]
+
+
+def _few_sizes(fit: StatusInput) -> list[str]:
     found = []
     k = len(fit.moving)
     for axis in np.flatnonzero(fit.constant):
@@ -90,6 +95,12 @@ def _unidentified(fit: StatusInput) -> list[tuple[str, str]]:
             f"axis {axis} has two sizes: only the difference between them is known, not exponent and coefficient both; "
             f"the exponent is held at {fit.theta[1 + k + int(np.searchsorted(fit.moving, axis))]:g}."
         )
+    return found
+
+
+def _unidentified(fit: StatusInput) -> list[tuple[str, str]]:
+    found = _few_sizes(fit)
+    k = len(fit.moving)
     for place in np.flatnonzero(fit.theta[1 : 1 + k] <= 0):
         found.append(f"axis {fit.moving[place]} has no falling term (coefficient 0), so that its exponent is unknown.")
     found += _proportional(fit)

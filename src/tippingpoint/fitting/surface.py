@@ -23,7 +23,7 @@ from tippingpoint.fitting.objectives import Objective, objective_named
 from tippingpoint.fitting.status import STATUSES
 from tippingpoint.laws.formula import Formula
 
-__all__ = ["Refitted", "SurfaceSolution", "fit_surface", "refit_surface"]
+__all__ = ["Refitted", "SurfaceSolution", "fit_surface", "lowered", "refit_surface"]
 
 Array = NDArray[np.float64]
 
@@ -159,7 +159,7 @@ def fit_surface(
     if best is None or not best.converged[0]:
         nested = _nested(formula, size, target, weight, chosen, data)
         starts = np.concatenate([nested, _starts(law, data, scaled, search)])
-        best = _race(_lowered(starts, problem), problem, search)
+        best = _race(lowered(starts, problem), problem, search)
     status, reasons = _status(law, best, data)
     value = float(best.value[0]) * scaled.in_units(data.y_unit)
     return SurfaceSolution(formula, best.theta[0], data.log_reference, data.y_unit, value, status, reasons)
@@ -252,7 +252,7 @@ def _exact_weights(law: Formula, features: Array, y: Array, weights: Array) -> t
     return linear, weights @ (y * y) - gain
 
 
-def _lowered(starts: Array, problem: Problem) -> Array:
+def lowered(starts: Array, problem: Problem) -> Array:
     """Return starts inside the bounds, their weights scaled down where they end above the ceiling of rates."""
     law = problem.formula
     m = len(law.weights)
