@@ -58,12 +58,12 @@ def test_a_fold_never_sees_its_rows() -> None:
         def predict(self, sizes: np.ndarray, /) -> np.ndarray:
             return np.full(len(sizes), 0.2)
 
-    def fit(sizes: np.ndarray, y: np.ndarray) -> Middle:
+    def fit(sizes: np.ndarray, y: np.ndarray, weights: np.ndarray) -> Middle:
         seen.append(len(y))
         assert sizes[:, 0].max() < 1e6
         return Middle()
 
-    score = fold_score(fit, sizes, y, fold)
+    score = fold_score(fit, sizes, y, np.ones(len(y)), fold)
     assert seen == [int((~fold.held).sum())]
     assert score == pytest.approx(np.mean(np.log(0.2 / y[fold.held]) ** 2))
 

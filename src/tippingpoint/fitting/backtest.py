@@ -1,7 +1,8 @@
 r"""How well a law foretells what it has not seen: hold out the largest scale of each axis, or one block of seeds.
 
 A *fold* is a set of rows that a law does not see and must predict. Its score is the root mean square of
-log(predicted / seen) (RMSLE; plain differences over the mean for targets that are not positive). Folds come from the
+log(predicted / seen) (RMSLE; plain differences over the mean for targets that are not positive), in which a row counts
+as much as in the fit. Folds come from the
 rows given and nothing else, so that a choice made by them may be judged on rows kept aside.
 
 * ``n_params``, ... (one an axis): the rows of the axis's largest sizes, from the top until a tenth of the rows is out.
@@ -52,7 +53,7 @@ class Fitted(Protocol):
         """Return the law at sizes (points, k)."""
 
 
-Fitter = Callable[[Array, Array], Fitted]
+Fitter = Callable[[Array, Array, Array], Fitted]
 
 
 class Fold(NamedTuple):
@@ -71,7 +72,7 @@ class Fold(NamedTuple):
 
 
 def fitter(name: str, axes: Sequence[str], objective: str, huber_delta: float) -> tuple[Fitter, int]:
-    """Return how a law of a name is fitted to sizes (n, k) and y (n,), and how many parameters it has.
+    """Return how a law of a name is fitted to sizes (n, k), y and weights (n,), and how many parameters it has.
 
     Raises
     ------
@@ -83,25 +84,27 @@ def fitter(name: str, axes: Sequence[str], objective: str, huber_delta: float) -
         raise FitError(f"'{name}' is an average of other laws; compare those.")
     if law is AdditivePowerLaw:
 
-        def additive(sizes: Array, y: Array) -> Fitted:
-            return fit_additive(sizes, y, objective=objective, huber_delta=huber_delta)
+        def additive(sizes: Array, y: Array, weights: Array) -> Fitted:
+            return fit_additive(sizes, y, weights=weights, objective=objective, huber_delta=huber_delta)
 
         return additive, 1 + 2 * len(axes)
     formula: Formula = law.formula_class(axes)
 
-    def surface(sizes: Array, y: Array) -> Fitted:
-        return fit_surface(formula, sizes, y, objective=objective, huber_delta=huber_delta)
+    def surface(sizes: Array, y: Array, weights: Array) -> Fitted:
+        return fit_surface(formula, sizes, y, weights=weights, objective=objective, huber_delta=huber_delta)
 
     return surface, len(formula.weights) + len(formula.shapes)
 
 
-def largest_folds(sizes: Array, axes: Sequence[str]) -> list[Fold]:
+def largest_folds(sizes: Array, axes: Sequence[str], weights: Array | None = None) -> list[Fold]:
     """Return one fold for each axis that has three sizes or more: its largest scale.
 
     Parameters
     ----------
     sizes : ndarray, shape (n, k)
     axes : sequence of k str
+    weights : ndarray, shape (n,), optional
+        How often each row counts, above 0.
 
     Returns
     -------
@@ -109,11 +112,12 @@ def largest_folds(sizes: Array, axes: Sequence[str]) -> list[Fold]:
         Empty where no axis has three sizes.
     """
     folds = []
+    share = np.full(len(sizes), 1 / max(len(sizes), 1)) if weights is None else weights / weights.sum()
     for axis, column in zip(axes, sizes.T, strict=True):
         distinct = np.unique(column)
         for size in distinct[: _LEAST_KEPT - 1 : -1]:
             held = column >= size
-            if held.mean() >= _SHARE:
+            if share[held].sum() >= _SHARE * (1 - 1e-12):
                 folds.append(Fold(axis, held))
                 break
     return folds
@@ -128,13 +132,13 @@ def block_folds(runs: Runs) -> list[Fold]:
     return [Fold("block", groups == group) for group in range(int(groups.max()) + 1)]
 
 
-def fold_score(fit: Fitter, sizes: Array, y: Array, fold: Fold) -> float:
-    """Return the mean squared log error (or relative error) on a fold's rows of a law fitted to all others.
+def fold_score(fit: Fitter, sizes: Array, y: Array, weights: Array, fold: Fold) -> float:
+    """Return the weighted mean squared log error (or relative error) on a fold's rows of a law fitted to all others.
 
     Infinite where the law cannot be fitted or predicts what has no logarithm.
     """
     try:
-        law = fit(sizes[~fold.held], y[~fold.held])
+        law = fit(sizes[~fold.held], y[~fold.held], weights[~fold.held])
     except FitError:
         return float("inf")
     predicted, seen = law.predict(sizes[fold.held]), y[fold.held]
@@ -142,6 +146,6 @@ def fold_score(fit: Fitter, sizes: Array, y: Array, fold: Fold) -> float:
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.log(predicted) - np.log(seen)
     else:
-        error = (predicted - seen) / np.abs(y).mean()
-    score = float((error**2).mean())
+        error = (predicted - seen) / np.average(np.abs(y), weights=weights)
+    score = float(np.average(error**2, weights=weights[fold.held]))
     return score if np.isfinite(score) else float("inf")

@@ -5,9 +5,10 @@ r"""Several laws of the same runs: held-out error, AICc, weights, and the choice
 
 .. math:: \mathrm{AICc} = n \ell + 2 p + \frac{2 p (p + 1)}{n - p - 1}
 
-with p parameters, n the runs that count as independent (checkpoints where they are told) and l the log of the mean
-loss, doubled where Huber's loss is linear (a Laplace likelihood), by the share of linear residuals of all laws together
-so that laws are measured alike. AICc judges the fit inside the data; it cannot see how a law extrapolates.
+with p parameters, n the runs that count as independent (checkpoints where they are told, else rows by their weights)
+and l the log of the mean loss, doubled where Huber's loss is linear (a Laplace likelihood), by the share of linear
+residuals of all laws together so that laws are measured alike. AICc judges the fit inside the data; it cannot see how a
+law extrapolates.
 
 Deliberately not built: choosing by AICc wherever a scale can be held out.
 """
@@ -24,8 +25,9 @@ from numpy.typing import NDArray
 
 from tippingpoint.errors import FitError
 from tippingpoint.fitting.backtest import Fitted, Fitter, Fold, block_folds, fitter, fold_score, largest_folds
-from tippingpoint.fitting.inputs import independent_runs
-from tippingpoint.fitting.objectives import objective_named
+from tippingpoint.fitting.inputs import Inputs, independent_runs, read_inputs
+from tippingpoint.fitting.rates import fit_rates, spread_sentence
+from tippingpoint.fitting.setting import FitSetting
 from tippingpoint.laws.printing import aligned
 from tippingpoint.runs import Runs, default_axes, read_runs, select_group
 
@@ -169,6 +171,7 @@ def compare_laws(
     laws: Sequence[str] = DEFAULT_LAWS,
     objective: str = "huber-log",
     huber_delta: float = 1e-3,
+    weights: str | None = None,
     blocks: bool = True,
     recipe: str | None = None,
     stage: str | None = None,
@@ -188,7 +191,10 @@ def compare_laws(
     laws : sequence of str
         Their names. Those that need an axis which is not there are skipped, and said, unless none is left.
     objective, huber_delta
-        See :mod:`tippingpoint.fitting.objectives`; the same for every law.
+        See :mod:`tippingpoint.fitting.objectives`; the same for every law. Under ``binomial`` so is the
+        over-dispersion: the least that any of them leaves, since each law with its own would fit as well as any other.
+    weights : str, optional
+        Column that says how often each run counts.
     blocks : bool, default True
         Whether seed blocks are left out one by one as well.
     recipe, stage, upstream, downstream : str, optional
@@ -207,11 +213,11 @@ def compare_laws(
     """
     group = select_group(read_runs(runs), recipe=recipe, stage=stage, upstream=upstream, downstream=downstream)
     names = default_axes(group) if axes is None else list(axes)
-    group.require(names, target, positive_target=objective_named(objective, huber_delta).on_logs)
-    sizes, y = np.column_stack([group.numbers(axis) for axis in names]), group.numbers(target)
+    inputs = read_inputs(group, names, target, FitSetting(objective, huber_delta, weights=weights))
     ready, skipped = _ready(laws, names, objective, huber_delta)
-    largest, left_out = largest_folds(sizes, names), block_folds(group) if blocks else []
-    scores = _scores(ready, group, sizes, y, largest, left_out, (objective, huber_delta))
+    inputs, own = _weighed(ready, inputs)
+    largest = largest_folds(inputs.sizes, names, inputs.counts)
+    scores = _scores(ready, inputs, own, largest, block_folds(inputs.runs) if blocks else [])
     rule, warnings = _rule(largest, names)
     return Comparison(
         tuple(scores),
@@ -220,26 +226,43 @@ def compare_laws(
         skipped,
         tuple(names),
         target,
-        len(y),
+        len(inputs.y),
         warnings,
-        group.notes,
+        inputs.runs.notes,
     )
 
 
+def _weighed(ready: dict[str, tuple[Fitter, int]], inputs: Inputs) -> tuple[Inputs, Array]:
+    """Return the inputs with what is to be noted of them, and the weights that all laws are fitted with.
+
+    Runs weigh their counts; rates are weighed with the least over-dispersion that any law leaves.
+    """
+    if not inputs.objective.on_rates:
+        return inputs, inputs.counts
+    found = []
+    for fit, count in ready.values():
+
+        def again(weights: Array, start: Fitted | None, fit: Fitter = fit) -> Fitted:
+            return fit(inputs.sizes, inputs.y, weights)
+
+        def parameters(_: Fitted, count: int = count) -> int:
+            return count
+
+        found.append(fit_rates(again, (inputs.sizes, inputs.y), inputs.n_test, inputs.counts, parameters))
+    least = min(found, key=lambda one: one.over_dispersion)
+    runs = inputs.runs.noted(spread_sentence(least.over_dispersion, inputs.y, inputs.counts))
+    return inputs._replace(runs=runs), least.weights
+
+
 def _scores(
-    ready: dict[str, tuple[Fitter, int]],
-    runs: Runs,
-    sizes: Array,
-    y: Array,
-    largest: list[Fold],
-    left_out: list[Fold],
-    setting: tuple[str, float],
+    ready: dict[str, tuple[Fitter, int]], inputs: Inputs, own: Array, largest: list[Fold], left_out: list[Fold]
 ) -> list[LawScore]:
     """Return the score of every law, the best first."""
-    fitted = {name: fit(sizes, y) for name, (fit, _) in ready.items()}
-    errors = {name: [fold_score(fit, sizes, y, fold) for fold in largest] for name, (fit, _) in ready.items()}
-    inside = {name: [fold_score(fit, sizes, y, fold) for fold in left_out] for name, (fit, _) in ready.items()}
-    aicc = _aicc(fitted, {name: count for name, (_, count) in ready.items()}, sizes, y, runs, *setting)
+    data = (inputs.sizes, inputs.y, own)
+    fitted = {name: fit(*data) for name, (fit, _) in ready.items()}
+    errors = {name: [fold_score(fit, *data, fold) for fold in largest] for name, (fit, _) in ready.items()}
+    inside = {name: [fold_score(fit, *data, fold) for fold in left_out] for name, (fit, _) in ready.items()}
+    aicc = _aicc(fitted, {name: count for name, (_, count) in ready.items()}, inputs, own)
     weights = (
         backtest_weights([_mean(errors[name]) for name in ready], len(largest))
         if largest
@@ -327,26 +350,18 @@ def _mean(errors: Sequence[float]) -> float:
     return float(np.mean(errors)) if len(errors) else float("nan")
 
 
-def _aicc(
-    fitted: dict[str, Fitted],
-    counts: dict[str, int],
-    sizes: Array,
-    y: Array,
-    runs: Runs,
-    objective: str,
-    huber_delta: float,
-) -> dict[str, float]:
+def _aicc(fitted: dict[str, Fitted], counts: dict[str, int], inputs: Inputs, own: Array) -> dict[str, float]:
     """Return AICc by law."""
-    n = independent_runs(runs, np.ones(len(runs)))
-    linear = 0.0
-    if objective == "huber-log":
+    n = independent_runs(inputs.runs, inputs.counts)
+    linear, objective = 0.0, inputs.objective
+    if np.isfinite(objective.delta):
         with np.errstate(divide="ignore", invalid="ignore"):
-            shares = [np.abs(np.log(law.predict(sizes)) - np.log(y)) > huber_delta for law in fitted.values()]
-        linear = float(np.mean(shares))
+            residuals = [objective.residuals(law.predict(inputs.sizes), inputs.y) for law in fitted.values()]
+        linear = float(np.average((np.abs(residuals) > objective.delta).mean(axis=0), weights=own))
     found = {}
     for name, law in fitted.items():
         p = counts[name]
-        loss = max(law.objective / len(y), 1e-24)
+        loss = max(law.objective / float(own.sum()), 1e-24)
         small = 2 * p * (p + 1) / (n - p - 1) if n > p + 1 else np.inf
         found[name] = float(n * (1 + linear) * np.log(loss) + 2 * p + small)
     return found
