@@ -107,8 +107,8 @@ def test_variance_ratios_are_found() -> None:
     noise = 2 * generator.standard_normal(40)[block] + 3 * generator.standard_normal((40, 10))[block, checkpoint]
     groups = groups_of(frame, len(frame))
     nodes = shared_variance(np.ones((1, 1600)), (noise + generator.standard_normal(1600))[groups.order], groups)
-    np.testing.assert_allclose(sum(node.weight * node.between_blocks for node in nodes), 4.0, rtol=0.5)
-    np.testing.assert_allclose(sum(node.weight * node.between_checkpoints for node in nodes), 9.0, rtol=0.3)
+    np.testing.assert_allclose(sum(node.weight * node.ratios[0] for node in nodes), 4.0, rtol=0.5)
+    np.testing.assert_allclose(sum(node.weight * node.ratios[1] for node in nodes), 9.0, rtol=0.3)
 
 
 def test_percentiles_of_a_mixture_reach_zero() -> None:

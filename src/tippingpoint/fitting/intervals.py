@@ -20,9 +20,10 @@ from tippingpoint.fitting.additive import refit_additive
 from tippingpoint.fitting.blocks import FEW_BLOCKS, block_weights, blocks_of
 from tippingpoint.fitting.estimation import Estimate
 from tippingpoint.fitting.posterior import Posterior, posterior_of
-from tippingpoint.fitting.surface import refit_surface
+from tippingpoint.fitting.surface import SurfaceSolution, refit_surface
 from tippingpoint.fitting.variance import groups_of
 from tippingpoint.laws.additive_formula import AdditiveFormula
+from tippingpoint.laws.constrained import Constrained, constrain
 from tippingpoint.laws.formula import Formula
 
 if TYPE_CHECKING:
@@ -73,14 +74,17 @@ class Frame(NamedTuple):
     Attributes
     ----------
     formula : Formula
-        The law over all its axes.
+        The law over the axes that are told.
     told : ndarray of bool, shape (k,)
-        Axes with a term of its own; the additive law's term of an axis with one size is part of the floor.
+        Which these are: the additive law's term of an axis with one size is part of the floor.
     theta : ndarray, shape (m + q,)
-        The fit.
+        The fit, in the order of ``formula``.
     log_reference : ndarray, shape (k,)
+        Of all axes.
     unit : float
         What y was divided by.
+    names : tuple of str
+        All parameters, in the order in which they are shown.
     """
 
     formula: Formula
@@ -88,31 +92,13 @@ class Frame(NamedTuple):
     theta: Array
     log_reference: Array
     unit: float
-
-    @property
-    def moving(self) -> tuple[Formula, NDArray[np.bool_]]:
-        """Return the law over the axes that are told, and which of its m + q parameters are left."""
-        if self.told.all():
-            return self.formula, np.ones(len(self.theta), dtype=bool)
-        axes = [axis for axis, told in zip(self.formula.axes, self.told, strict=True) if told]
-        part = type(self.formula)(axes, self.formula.max_exponent)
-        shapes = {one.name: one for one in self.formula.shapes}
-        part.shapes = tuple(shapes[one.name] for one in part.shapes)
-        kept = {*part.weights, *(one.name for one in part.shapes)}
-        names = [*self.formula.weights, *(one.name for one in self.formula.shapes)]
-        return part, np.array([name in kept for name in names])
-
-    def whole(self, theta: Array) -> Array:
-        """Return theta (R, m + q) of the law over all axes, given that of the axes told."""
-        _, kept = self.moving
-        found = np.zeros((len(theta), len(kept)))
-        found[:, kept] = theta
-        return found
+    names: tuple[str, ...]
 
     def raw(self, theta: Array) -> dict[str, Array]:
-        """Return every parameter in raw units, (R,) each, of theta (R, m + q)."""
-        m = len(self.formula.weights)
-        return self.formula.raw(theta[:, :m] * self.unit, theta[:, m:], self.log_reference)
+        """Return every parameter in raw units, (R,) each, of theta (R, m + q); those of axes not told are 0."""
+        m, none = len(self.formula.weights), np.zeros(len(theta))
+        found = self.formula.raw(theta[:, :m] * self.unit, theta[:, m:], self.log_reference[self.told])
+        return {name: found.get(name, none) for name in self.names}
 
 
 def draws_for(
@@ -146,8 +132,7 @@ def _posterior(fit: Estimate | SurfaceEstimate, resamples: int, random_state: in
         warnings.append(
             f"The posterior is poorly resolved ({drawn.effective:.0f} effective tuples); intervals are rough."
         )
-    theta = frame.whole(drawn.theta)
-    return Draws(frame.raw(theta), theta, "posterior", tuple(warnings))
+    return _in_form(fit, frame.raw(drawn.theta), drawn.theta, "posterior", warnings)
 
 
 def posterior_for(fit: Estimate | SurfaceEstimate) -> tuple[Posterior, Frame]:
@@ -158,84 +143,122 @@ def posterior_for(fit: Estimate | SurfaceEstimate) -> tuple[Posterior, Frame]:
     fit : Estimate or SurfaceEstimate
         The fit to all runs; those of weight 0 do not count.
     """
-    frame = _frame(fit)
-    formula, kept = frame.moving
+    frame = _additive_frame(fit) if isinstance(fit, Estimate) else _surface_frame(fit.solution)
     counted = fit.weights > 0
     weights = fit.weights[counted]
     groups = groups_of(fit.runs.frame[counted], len(weights), weights)
     logs = (np.log(fit.sizes[counted]) - frame.log_reference)[:, frame.told]
     found = posterior_of(
-        formula,
+        frame.formula.in_units(frame.unit),
         logs,
         fit.y[counted] / frame.unit,
-        frame.theta[kept],
+        frame.theta,
         fit.chosen.scaled(frame.unit),
         groups,
         weights=weights,
-        floor_bounds=_floor_bounds(fit, frame.unit),
     )
     return found, frame
 
 
-def _frame(fit: Estimate | SurfaceEstimate) -> Frame:
-    """Return the fit without units."""
-    if not isinstance(fit, Estimate):
-        told = np.ones(len(fit.solution.log_reference), dtype=np.bool_)
-        return Frame(fit.solution.formula, told, fit.solution.theta, fit.solution.log_reference, fit.solution.y_unit)
-    solution = fit.solution
+def _surface_frame(solution: SurfaceSolution) -> Frame:
+    told = np.ones(len(solution.log_reference), dtype=np.bool_)
+    theta, reference = solution.theta, solution.log_reference
+    return Frame(solution.formula, told, theta, reference, solution.y_unit, tuple(solution.parameters))
+
+
+def _additive_frame(fit: Estimate) -> Frame:
+    """Return the additive law over the axes that are told, under the constraints that say something of them."""
+    solution, told = fit.solution, ~fit.solution.constant
+    axes = [axis for axis, one in zip(fit.axes, told, strict=True) if one]
+    law: Formula = AdditiveFormula(axes, fit.max_exponent)
+    exponents = solution.exponents[told]
+    known = {"floor", *(shape.name for shape in law.shapes)}
+    shared = [[name for name in group if name in known] for group in fit.setting.shared]
+    law = constrain(
+        law,
+        {name: value for name, value in fit.setting.fixed.items() if name in known},
+        {name: ends for name, ends in fit.setting.bounds.items() if name in known},
+        [group for group in shared if len(group) > 1],
+    )
+    if isinstance(law, Constrained):
+        first = {law.place_of(shape.name): place for place, shape in reversed(list(enumerate(law.inner.shapes)))}
+        exponents = exponents[[first[place] for place in range(len(law.shapes))]]
     unit = float(np.abs(fit.y).mean()) or 1.0
-    terms = solution.coefficients * solution.reference**-solution.exponents
-    theta = np.concatenate([[solution.floor / unit], terms / unit, solution.exponents])
-    formula = AdditiveFormula(fit.axes, fit.max_exponent)
-    return Frame(formula, ~solution.constant, theta, np.log(solution.reference), unit)
-
-
-def _floor_bounds(fit: Estimate | SurfaceEstimate, unit: float) -> tuple[float, float]:
-    """Return what the setting says of the floor, scaled."""
-    if "floor" in fit.setting.fixed:
-        return (fit.setting.fixed["floor"] / unit,) * 2
-    low, high = fit.setting.bounds.get("floor", (None, None))
-    return max(low or 0.0, 0.0) / unit, np.inf if high is None else high / unit
+    terms = (solution.coefficients * solution.reference**-solution.exponents)[told]
+    theta = np.concatenate([[solution.floor / unit], terms / unit, exponents])
+    names = ["floor", *(f"{axis}.{what}" for axis in fit.axes for what in ("coefficient", "exponent"))]
+    return Frame(law, told, theta, np.log(solution.reference), unit, tuple(names))
 
 
 def _bootstrapped(fit: Estimate | SurfaceEstimate, resamples: int, random_state: int | None) -> Draws:
-    """Refit a law to resampled seed blocks; few blocks give the same resample often, which is fitted once."""
-    blocks, frame = blocks_of(fit.runs.frame), _frame(fit)
-    drawn = block_weights(fit.runs.frame, resamples, random_state)
-    if isinstance(fit, Estimate):
-        theta, converged = _refitted(fit, drawn * fit.weights, frame)
+    """Refit a law to resampled seed blocks."""
+    blocks = blocks_of(fit.runs.frame)
+    weights = block_weights(fit.runs.frame, resamples, random_state)
+    theta = np.empty((resamples, 0))
+    if not isinstance(fit, Estimate):
+        theta, converged = _refitted(fit, fit.solution, fit.sizes, weights)
+        parameters = _surface_frame(fit.solution).raw(theta)
+    elif fit.held is not None:
+        held = fit.held
+        theta, converged = _refitted(fit, held.inner, fit.sizes[:, held.moving], weights)
+        found, none = held.inner.raw(theta), np.zeros(resamples)
+        parameters = {name: found.get(name, none) for name in _additive_frame(fit).names}
     else:
-        distinct, back = np.unique(drawn, axis=0, return_inverse=True)
-        done = refit_surface(
-            fit.solution,
-            fit.sizes,
-            fit.y,
-            distinct * fit.weights,
-            objective=fit.setting.objective,
-            huber_delta=fit.setting.huber_delta,
-        )
-        theta, converged = done.theta[back.ravel()], done.converged[back.ravel()]
+        parameters, converged = _refitted_additive(fit, weights)
     warnings = list(blocks.warnings)
     unsettled = int((~converged).sum())
     if unsettled:
         warnings.append(f"{unsettled} of {resamples} resampled fits did not come to rest; they are kept as they are.")
-    return Draws(frame.raw(theta), theta, f"bootstrap over {blocks.kind}", tuple(warnings))
+    return _in_form(fit, parameters, theta, f"bootstrap over {blocks.kind}", warnings)
 
 
-def _refitted(fit: Estimate, weights: Array, frame: Frame) -> tuple[Array, NDArray[np.bool_]]:
-    """Return theta (R, m + q) of the additive law's refits, and which came to rest."""
+def _refitted(
+    fit: Estimate | SurfaceEstimate, solution: SurfaceSolution, sizes: Array, weights: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Return theta (R, m + q) of refits, and which came to rest; what few blocks give often is fitted once."""
+    distinct, back = np.unique(weights, axis=0, return_inverse=True)
+    done = refit_surface(
+        solution,
+        sizes,
+        fit.y,
+        distinct * fit.weights,
+        objective=fit.setting.objective,
+        huber_delta=fit.setting.huber_delta,
+    )
+    return done.theta[back.ravel()], done.converged[back.ravel()]
+
+
+def _refitted_additive(fit: Estimate, weights: Array) -> tuple[dict[str, Array], NDArray[np.bool_]]:
+    """Return the raw parameters of the additive law's refits, and which came to rest."""
     done = refit_additive(
         fit.sizes,
         fit.y,
-        weights,
+        weights * fit.weights,
         fit.solution,
         objective=fit.objective,
         huber_delta=fit.huber_delta,
         max_exponent=fit.max_exponent,
     )
-    with np.errstate(divide="ignore"):
-        terms = np.exp(np.log(done.coefficients) - done.exponents * frame.log_reference)
-    return np.column_stack([done.floor / frame.unit, terms / frame.unit, done.exponents]), done.converged
+    found = {"floor": done.floor}
+    for place, axis in enumerate(fit.axes):
+        found |= {f"{axis}.coefficient": done.coefficients[:, place], f"{axis}.exponent": done.exponents[:, place]}
+    return found, done.converged
+
+
+def _in_form(
+    fit: Estimate | SurfaceEstimate, parameters: dict[str, Array], theta: Array, source: str, warnings: list[str]
+) -> Draws:
+    """Return draws; those of the additive law, whatever holds its parameters, in the form of its own formula."""
+    if isinstance(fit, Estimate):
+        unit = float(np.abs(fit.y).mean()) or 1.0
+        columns = [parameters["floor"] / unit]
+        exponents = [parameters[f"{axis}.exponent"] for axis in fit.axes]
+        for axis, exponent, reference in zip(fit.axes, exponents, fit.solution.reference, strict=True):
+            with np.errstate(divide="ignore"):
+                logs = np.log(parameters[f"{axis}.coefficient"] / unit)
+            columns.append(np.exp(logs - exponent * np.log(reference)))
+        theta = np.column_stack([*columns, *exponents])
+    return Draws(parameters, theta, source, tuple(warnings))
 
 
 def _unknown_spread(runs: Runs) -> list[str]:

@@ -50,7 +50,7 @@ from tippingpoint.fitting.cloud import HEAVY, Space, chi_squared, even_points, s
 from tippingpoint.fitting.linearised import pseudo_data
 from tippingpoint.fitting.nnls import solve_bounded, solve_nonnegative
 from tippingpoint.fitting.objectives import Objective
-from tippingpoint.fitting.variance import Groups, Inner, Node, inner_products, shared_variance, weighted
+from tippingpoint.fitting.variance import Inner, Node, Shared
 from tippingpoint.laws.formula import Formula
 
 __all__ = ["Posterior", "PosteriorDraws", "posterior_of"]
@@ -86,7 +86,7 @@ class _Data(NamedTuple):
     logs: Array  # (n, k)
     noise: Array  # s
     target: Array  # t
-    groups: Groups
+    groups: Shared
     bounds: tuple[float, float]  # of the floor
     floor: bool  # whether the law has one
 
@@ -152,17 +152,17 @@ def posterior_of(
     y: Array,
     theta: Array,
     objective: Objective,
-    groups: Groups,
+    groups: Shared,
     *,
     weights: Array | None = None,
-    floor_bounds: tuple[float, float] = (0.0, np.inf),
 ) -> Posterior:
     """Find the posterior of a law's shapes near a fit.
 
     Parameters
     ----------
     formula : Formula
-        The law. Shapes whose bounds meet are not explored.
+        The law in units of scaled y. Shapes whose bounds meet are not explored; the bounds of the weight named
+        ``floor`` are kept too, the same twice if it is known.
     logs : ndarray, shape (n, k)
         Log size over reference.
     y : ndarray, shape (n,)
@@ -170,18 +170,18 @@ def posterior_of(
         The fit, scaled.
     objective : Objective
         Of scaled y.
-    groups : Groups
+    groups : Shared
         Made with the same weights.
     weights : ndarray, shape (n,), optional
         How much each run counts, above 0; ones by default.
-    floor_bounds : tuple of float, default (0, infinity)
-        Least and greatest value of the weight named ``floor``, scaled; the same twice if it is known.
 
     Returns
     -------
     Posterior
     """
-    m = len(formula.weights)
+    m, floor = len(formula.weights), "floor" in formula.weights
+    place = formula.weights.index("floor") if floor else 0
+    bounds = (float(formula.low[place]), float(formula.high[place])) if floor else (0.0, np.inf)
     logs, y, own = logs[groups.order], y[groups.order], np.ones(len(y)) if weights is None else weights[groups.order]
     space = space_of(formula.shapes)
     linear, shape = theta[:m], theta[m:]
@@ -191,7 +191,7 @@ def posterior_of(
         features = formula.features(logs, space.shape(x[None]))[0]
         curve = np.maximum(linear @ features, 1e-12)
         noise, target = pseudo_data(curve, y, own, objective)
-        data = _Data(formula, space, logs, noise, target, groups, floor_bounds, "floor" in formula.weights)
+        data = _Data(formula, space, logs, noise, target, groups, bounds, floor)
         found, linear, x = _explore(data, x)
     return found
 
@@ -219,25 +219,21 @@ def _explore(data: _Data, x: Array) -> tuple[Posterior, Array, Array]:
 
 
 def _mean(nodes: list[Node]) -> Node:
-    blocks = sum(np.log1p(node.between_blocks) * node.weight for node in nodes)
-    checkpoints = sum(np.log1p(node.between_checkpoints) * node.weight for node in nodes)
-    return Node(float(np.expm1(blocks)), float(np.expm1(checkpoints)), 1.0)
+    weights = np.array([node.weight for node in nodes])
+    ratios = np.expm1(weights @ np.log1p(np.array([node.ratios for node in nodes])))
+    return Node(tuple(ratios.tolist()), 1.0)
 
 
 def _start(data: _Data, x: Array) -> tuple[list[Node], Array]:
     """Return the variance ratios and the spread of x, both to first order about the best weights at x."""
     p, space = len(x), data.space
-    one, shape = _linear(data, x, Node(0.0, 0.0, 1.0))[None], space.shape(x[None])
+    one, shape = _linear(data, x, None)[None], space.shape(x[None])
     features = data.formula.features(data.logs, shape)[0]
     slopes = data.formula.slopes(data.logs, one, shape)[0][space.free] * space.stretch(x)[:, None]
     design = np.concatenate([features, slopes]) / data.noise
     residuals = data.target - (one[0] @ features) / data.noise
-    nodes = shared_variance(np.ascontiguousarray(design), residuals, data.groups)
-    node = _mean(nodes)
-    products = weighted(
-        inner_products(np.vstack([design, residuals]), data.groups), data.groups, node.between_blocks,
-        node.between_checkpoints,
-    )  # fmt: skip
+    nodes = data.groups.nodes(np.ascontiguousarray(design), residuals)
+    products = data.groups.weigh(data.groups.products(np.vstack([design, residuals])), _mean(nodes))
     count = len(design)
     sigma = float(products[-1, -1]) / max(len(residuals) - count, 1)
     precision = products[:-1, :-1] / max(sigma, 1e-300)
@@ -283,7 +279,7 @@ def _products(data: _Data, shape: Array) -> Inner:
         columns = np.empty((len(part), m + 1, n))
         np.divide(data.formula.features(data.logs, part), data.noise, out=columns[:, :m])
         columns[:, m] = data.target
-        found = inner_products(columns, data.groups)
+        found = data.groups.products(columns)
         plain.append(found.plain)
         sums.append(found.sums)
     return Inner(np.concatenate(plain), np.concatenate(sums))
@@ -291,7 +287,7 @@ def _products(data: _Data, shape: Array) -> Inner:
 
 def _solve(data: _Data, products: Inner, node: Node) -> tuple[Array, Array, Array, Array]:
     """Return weights (T, m), loss (T,), G (T, f, f) and h (T, f) of the f weights of the law."""
-    full = weighted(products, data.groups, node.between_blocks, node.between_checkpoints)
+    full = data.groups.weigh(products, node)
     free, total = data.free, full[:, -1, -1]
     gram, right = full[:, free[:, None], free], full[:, free, -1]
     linear = np.zeros((len(full), full.shape[1] - 1))
@@ -331,9 +327,16 @@ def _shares(level: Array, cloud: _Cloud) -> tuple[Array, bool]:
     return share, tempered
 
 
-def _linear(data: _Data, x: Array, node: Node) -> Array:
-    linear: Array = _solve(data, _products(data, data.space.shape(x[None])), node)[0][0]
-    return linear
+def _linear(data: _Data, x: Array, node: Node | None) -> Array:
+    """Return the best weights (m,) at x, for the ratios of a node or, without one, for noise that nothing shares."""
+    if node is None:
+        columns = data.formula.features(data.logs, data.space.shape(x[None])) / data.noise
+        gram = columns @ columns.transpose(0, 2, 1)
+        linear, free = np.zeros(columns.shape[1]), data.free
+        linear[free] = _nonnegative(data, gram[:, free[:, None], free], (columns @ data.target)[:, free])[0][0]
+        return linear
+    found: Array = _solve(data, _products(data, data.space.shape(x[None])), node)[0][0]
+    return found
 
 
 @np.errstate(all="ignore")

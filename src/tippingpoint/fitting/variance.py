@@ -28,7 +28,7 @@ rho_1 q_b), and log|V| = sum_g log(1 + rho_2 m_g) + sum_b log(1 + rho_1 q_b).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ from tippingpoint.fitting.blocks import blocks_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Groups", "Inner", "Node", "groups_of", "inner_products", "shared_variance", "weighted"]
+__all__ = ["Groups", "Inner", "Node", "Shared", "groups_of", "inner_products", "shared_variance", "weighted"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -76,6 +76,18 @@ class Groups:
     has_checkpoints: bool
     loads: Array | None = None
 
+    def products(self, columns: Array) -> Inner:
+        """Return the inner products of sorted columns of shape (..., m, n)."""
+        return inner_products(columns, self)
+
+    def weigh(self, inner: Inner, node: Node) -> Array:
+        """Return A'V^-1 A, shape (..., m, m)."""
+        return weighted(inner, self, *node.ratios)
+
+    def nodes(self, design: Array, residuals: Array) -> list[Node]:
+        """Return the posterior of the ratios (:func:`shared_variance`)."""
+        return shared_variance(design, residuals, self)
+
 
 class Inner(NamedTuple):
     """Inner products of columns: plain (..., m, m), with their group sums (..., m, G)."""
@@ -85,11 +97,27 @@ class Inner(NamedTuple):
 
 
 class Node(NamedTuple):
-    """One pair of variance ratios and its posterior weight."""
+    """Variance ratios and their posterior weight; of nested groups: between blocks, between checkpoints."""
 
-    between_blocks: float
-    between_checkpoints: float
+    ratios: tuple[float, ...]
     weight: float
+
+
+class Shared(Protocol):
+    """What a posterior asks of the groups that share noise."""
+
+    @property
+    def order(self) -> Index:
+        """Sorts the runs, shape (n,)."""
+
+    def products(self, columns: Array) -> Inner:
+        """Return what :meth:`weigh` needs of sorted columns (..., m, n)."""
+
+    def weigh(self, inner: Inner, node: Node) -> Array:
+        """Return A'V^-1 A, shape (..., m, m), for the ratios of a node."""
+
+    def nodes(self, design: Array, residuals: Array) -> list[Node]:
+        """Return the posterior of the ratios, from the sorted design (p, n) and residuals (n,)."""
 
 
 def groups_of(frame: pd.DataFrame | None, n: int, weights: Array | None = None) -> Groups:
@@ -180,7 +208,7 @@ def shared_variance(design: Array, residuals: Array, groups: Groups) -> list[Nod
         Pairs of ratios with weights that sum to 1; a single pair of zeros where no level can be told apart.
     """
     if not (groups.has_blocks or groups.has_checkpoints):
-        return [Node(0.0, 0.0, 1.0)]
+        return [Node((0.0, 0.0), 1.0)]
     length = np.linalg.norm(design, axis=1)
     free = design[length > 0] / length[length > 0, None]
     inner = inner_products(np.vstack([free, residuals]), groups)
@@ -197,7 +225,7 @@ def shared_variance(design: Array, residuals: Array, groups: Groups) -> list[Nod
     level = np.array(score) / 2
     share = np.exp(level - level.max())
     share /= share.sum()
-    return [Node(*pair, float(one)) for pair, one in zip(pairs, share, strict=True) if one > _LEAST_SHARE]
+    return [Node(pair, float(one)) for pair, one in zip(pairs, share, strict=True) if one > _LEAST_SHARE]
 
 
 def _restricted(gram: Array, p: int, n: int) -> float:

@@ -1,0 +1,173 @@
+r"""Noise that runs share in groups which cross: blocks of seeds, one recipe in a block, the pair of two recipes.
+
+.. math:: V = I + \sum_c \rho_c Z_c Z_c'
+
+in units of the variance of single runs, with Z_c[i, g] = 1 where run i is in group g of component c. Nested groups have
+:mod:`tippingpoint.fitting.variance`, which needs only sums over groups; here V is
+written out, for some hundreds of runs.
+
+All ratios are estimated by restricted likelihood. One component may have so few groups (the recipes of three blocks)
+that its ratio is hardly known: it is integrated over, with a prior that is flat in log(1 + rho/rho_0), rho_0 the
+variance that the finer components leave in the mean of one of its groups.
+
+Notation: n runs, p columns of the design, m columns of a law, C components.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tippingpoint.fitting.variance import Inner, Node
+
+__all__ = ["CrossedGroups", "crossed_groups"]
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+_ITERATIONS = 40
+_SETTLED = 1e-3  # relative change of every variance
+_NOTHING = 1e-8  # of the runs' variance: as good as none
+_STEPS = np.arange(0.0, 6.01, 0.5)  # log(1 + rho/rho_0) of the component that is integrated over
+_LEAST_SHARE = 0.01  # of the weight, below which a ratio is left out
+
+
+@dataclass(frozen=True)
+class CrossedGroups:
+    """Components of shared noise.
+
+    Attributes
+    ----------
+    order : ndarray of int, shape (n,)
+        Runs stay in the order they have.
+    codes : dict of str to ndarray of int, shape (n,)
+        For each component the group of every run; components that the runs cannot tell apart are not there.
+    doubtful : str or None
+        The component whose ratio is integrated over.
+    """
+
+    order: Index
+    codes: dict[str, Index]
+    doubtful: str | None
+
+    def products(self, columns: Array) -> Inner:
+        """Keep columns of shape (..., m, n) as they are: every pair of ratios weighs them anew."""
+        return Inner(columns, np.empty((*columns.shape[:-1], 0)))
+
+    def weigh(self, inner: Inner, node: Node) -> Array:
+        """Return A'V^-1 A, shape (..., m, m), for the ratios of a node."""
+        columns = inner.plain
+        inverse = np.linalg.inv(self.covariance(node.ratios))
+        flat = columns.reshape(-1, columns.shape[-1]) @ inverse
+        found: Array = flat.reshape(columns.shape) @ np.swapaxes(columns, -1, -2)
+        return found
+
+    def covariance(self, ratios: tuple[float, ...]) -> Array:
+        """Return V, shape (n, n)."""
+        V = np.eye(len(self.order))
+        for codes, ratio in zip(self.codes.values(), ratios, strict=True):
+            V += ratio * (codes[:, None] == codes)
+        return V
+
+    def nodes(self, design: Array, residuals: Array) -> list[Node]:
+        """Return the ratios' posterior: all but the doubtful one at their estimate.
+
+        Parameters
+        ----------
+        design : ndarray, shape (p, n)
+            Derivatives of the fitted values by the parameters, in units of each run's noise.
+        residuals : ndarray, shape (n,)
+            In the same units.
+
+        Returns
+        -------
+        list of Node
+            Ratios in the order of ``codes``; weights sum to 1.
+        """
+        if not self.codes:
+            return [Node((), 1.0)]
+        length = np.linalg.norm(design, axis=1)
+        basis = np.linalg.qr((design[length > 0] / length[length > 0, None]).T)[0]
+        ratios = self._estimated(basis, residuals)
+        if self.doubtful is None:
+            return [Node(ratios, 1.0)]
+        place = list(self.codes).index(self.doubtful)
+        unit = self._left_in_mean(place, ratios)
+        tried = [(*ratios[:place], float(np.expm1(step)) * unit, *ratios[place + 1 :]) for step in _STEPS]
+        level = np.array([_restricted(self.covariance(one), basis, residuals) for one in tried])
+        share = np.exp(level - level.max())
+        share = np.where(share > _LEAST_SHARE * share.sum(), share, 0.0)
+        return [Node(one, float(s)) for one, s in zip(tried, share / share.sum(), strict=True) if s > 0]
+
+    def _estimated(self, basis: Array, residuals: Array) -> tuple[float, ...]:
+        """Return every ratio by restricted likelihood; each step is certain not to lower it (Zhou et al. 2019)."""
+        n = len(residuals)
+        parts = [(codes[:, None] == codes).astype(float) for codes in self.codes.values()] + [np.eye(n)]
+        left = residuals - basis @ (basis.T @ residuals)
+        total = float(left @ left) / max(n - basis.shape[1], 1) + 1e-300
+        variance = np.full(len(parts), total / len(parts))
+        for _ in range(_ITERATIONS):
+            inverse = np.linalg.inv(np.einsum("c,cij->ij", variance, parts))
+            fitted = inverse @ basis
+            within = inverse - fitted @ np.linalg.solve(basis.T @ fitted, fitted.T)
+            pull = within @ residuals
+            seen = np.array([pull @ part @ pull for part in parts])
+            expected = np.array([float((within * part).sum()) for part in parts])
+            new = np.maximum(variance * np.sqrt(seen / np.maximum(expected, 1e-300)), _NOTHING * total)
+            settled = np.abs(np.log(new / variance)).max() < _SETTLED
+            variance = new
+            if settled:
+                break
+        return tuple((variance[:-1] / variance[-1]).tolist())
+
+    def _left_in_mean(self, place: int, ratios: tuple[float, ...]) -> float:
+        """Return the variance of the mean of one group of a component that its finer components leave."""
+        groups = [len(np.unique(codes)) for codes in self.codes.values()]
+        finer = sum(ratio / count for ratio, count in zip(ratios, groups, strict=True) if count > groups[place])
+        return groups[place] * (1 / len(self.order) + finer)
+
+
+def crossed_groups(codes: Mapping[str, Index], doubtful: str | None = None) -> CrossedGroups:
+    """Return the components that runs can tell apart.
+
+    Parameters
+    ----------
+    codes : mapping of str to ndarray of int, shape (n,)
+        Group of every run, by component; of two that group the runs alike the first is kept, and one whose groups are
+        single runs, or all runs, is left out.
+    doubtful : str, optional
+        The component whose ratio is integrated over, if it is kept.
+
+    Returns
+    -------
+    CrossedGroups
+    """
+    n = len(next(iter(codes.values()))) if codes else 0
+    kept: dict[str, Index] = {}
+    for name, own in codes.items():
+        plain = np.unique(own, return_inverse=True)[1].ravel().astype(np.intp)
+        count = int(plain.max(initial=-1)) + 1
+        if 1 < count < n and not any(_alike(plain, other) for other in kept.values()):
+            kept[name] = plain
+    return CrossedGroups(np.arange(n), kept, doubtful if doubtful in kept else None)
+
+
+def _restricted(V: Array, basis: Array, residuals: Array) -> float:
+    """Return the restricted log-likelihood, with the runs' variance found exactly."""
+    root = np.linalg.cholesky(V)
+    white = np.linalg.solve(root, np.column_stack([basis, residuals]))
+    gram = white.T @ white
+    inner, across = gram[:-1, :-1], gram[:-1, -1]
+    left = max(float(gram[-1, -1] - across @ np.linalg.solve(inner, across)), 1e-300)
+    freedom = max(len(residuals) - basis.shape[1], 1)
+    logs = 2 * np.log(np.diag(root)).sum() + np.linalg.slogdet(inner)[1]
+    return -0.5 * float(logs + freedom * np.log(left))
+
+
+def _alike(first: Index, second: Index) -> bool:
+    """Whether two codes, each without gaps, group the runs alike."""
+    both = len(np.unique(np.stack([first, second]), axis=1).T)
+    return bool(both == first.max() + 1 == second.max() + 1)
