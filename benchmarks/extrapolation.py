@@ -39,90 +39,17 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pandas as pd
+from curve_cases import AMOUNTS, PEERS, POOL, SETS, Array, Case, auto, load, named, rmsle
+from curve_intervals import calibrate, run_intervals
 from scipy.optimize import OptimizeWarning, curve_fit
 
-from tippingpoint.fitting.conformal import _LEVELS, interval_scale, weighted_quantile
-from tippingpoint.fitting.curves import fit_curve
-from tippingpoint.fitting.tempered import Tempering, average, exponent_weights, solve_grid
+from tippingpoint.fitting.tempered import Tempering
 
 HERE = Path(__file__).parent
-DATA = HERE.parent.parent / "shared" / "data" / "fitting" / "revisiting_nsl"
-AMOUNTS = (1.0, 0.5, 0.3)
-SETS = ("bird", "c", "cal", "inet")
-PEERS = {"M1": "power", "M2": "floored", "M3": "saturating", "M4": "sigmoidal", "BNSL": "broken"}
-POOL = [
-    Tempering(*constants)
-    for constants in itertools.product(
-        (2.0, 3.0), (1.0, 5.0, 8.0), (0.05, 0.1, 0.2), (0.5, 0.6, 0.7, 0.8), (0.5, 0.7, 1.0)
-    )
-]
-Array = np.ndarray[Any, np.dtype[np.float64]]
-
-
-class Case(NamedTuple):
-    """One curve cut after some of its training points."""
-
-    domain: str
-    data_set: str
-    amount: float
-    x: Array
-    y: Array
-    beyond: Array
-    truth: Array
-
-    @property
-    def capped(self) -> bool:
-        """Whether scores are error rates, for which a prediction above 1 counts as 1."""
-        return self.domain == "IC"
-
-
-def load(rounding: Callable[[float], int] = math.floor) -> list[Case]:
-    frame = pd.concat([pd.read_csv(DATA / f"benchmark.{name}.csv") for name in ("vision", "lang")])
-    cases = []
-    for (domain, task, _), points in frame.groupby(["Domain", "Task", "Model"]):
-        rows = points.sort_values("Seen Examples", kind="stable")
-        x, y, train = (rows[name].to_numpy() for name in ("Seen Examples", "Loss", "Training"))
-        place = np.flatnonzero(train == 1)
-        for amount in AMOUNTS if domain == "IC" else (1.0,):
-            kept = place if amount == 1 else place[: max(4, rounding(amount * len(place) + 1e-9))]
-            held = np.setdiff1d(np.arange(len(x)), kept)
-            name = task.split("_")[0] if domain == "IC" else domain
-            cases.append(Case(domain, name, amount, x[kept], y[kept], x[held], y[held]))
-    return cases
-
-
-def rmsle(case: Case, logs: Array) -> float:
-    return float(np.sqrt(np.mean((cap(case, logs) - np.log(case.truth)) ** 2)))
-
-
-def cap(case: Case, logs: Array) -> Array:
-    return np.minimum(logs, 0.0) if case.capped else logs
-
-
-def grids(x: Array, y: Array, constants: Tempering) -> list[Any]:
-    laws = (False, True) if y.max() <= 1 else (False,)
-    return [solve_grid(x, y, constants.recency, constants.effective, odds) for odds in laws]
-
-
-def auto(cases: list[Case], pool: list[Tempering]) -> list[list[tuple[Array, float]]]:
-    """Return for each set of constants and case the log predictions and the misfit that intervals use."""
-    found = []
-    for (recency, effective), group in itertools.groupby(pool, key=lambda one: (one.recency, one.effective)):
-        solved = [grids(case.x, case.y, Tempering(recency, effective)) for case in cases]
-        for constants in group:
-            row = []
-            for case, laws in zip(cases, solved, strict=True):
-                logs, _ = average(laws, constants, case.beyond)
-                misfit = np.mean([exponent_weights(law, constants) @ np.log(law.misfit) for law in laws])
-                row.append((cap(case, logs), float(np.exp(misfit))))
-            found.append(row)
-    return found
 
 
 def choose(scores: Array, cases: list[Case], without: str | None) -> int:
@@ -135,20 +62,17 @@ def choose(scores: Array, cases: list[Case], without: str | None) -> int:
     return int(np.argmin(total))
 
 
-def peers(cases: list[Case]) -> dict[str, tuple[list[float], float]]:
-    """Return the scores and seconds of laws fitted by our engine, and of M2 by curve_fit from its default start."""
-    found = {}
+def peers(cases: list[Case]) -> tuple[dict[str, tuple[list[float], float]], dict[str, list[Array]]]:
+    """Return scores and seconds of laws fitted by our engine and of M2 by curve_fit, and our engine's predictions."""
+    found, logs = {}, {}
     for name, law in PEERS.items():
         start = time.perf_counter()
-        scores = []
-        for case in cases:
-            with np.errstate(all="ignore"):
-                logs = np.log(np.maximum(fit_curve(case.x, case.y, law).predict(case.beyond), 1e-300))
-            scores.append(rmsle(case, logs))
+        logs[name] = named(cases, law)
+        scores = [rmsle(case, one) for case, one in zip(cases, logs[name], strict=True)]
         found[name] = (scores, time.perf_counter() - start)
     start = time.perf_counter()
     found["M2, curve_fit"] = ([_curve_fit(case) for case in cases], time.perf_counter() - start)
-    return found
+    return found, logs
 
 
 def _curve_fit(case: Case) -> float:
@@ -168,13 +92,6 @@ def _curve_fit(case: Case) -> float:
     return rmsle(case, law(case.beyond / unit, *best))
 
 
-def clustered(values: Array, names: list[str]) -> float:
-    """Return the standard error of a mean of values whose errors are shared within a name."""
-    centred = values - values.mean()
-    sums = [centred[[name == one for one in names]].sum() for name in dict.fromkeys(names)]
-    return float(np.sqrt(np.sum(np.square(sums))) / len(values))
-
-
 def paired(ours: Array, theirs: Array, names: list[str]) -> dict[str, Any]:
     """Return the mean difference and the 95% interval of a bootstrap over data sets, all 256 resamples of it."""
     parts = [ours[[n == one for n in names]] - theirs[[n == one for n in names]] for one in SETS]
@@ -182,72 +99,6 @@ def paired(ours: Array, theirs: Array, names: list[str]) -> dict[str, Any]:
     draws = [sums[list(pick)].sum() / sizes[list(pick)].sum() for pick in itertools.product(range(4), repeat=4)]
     low, high = np.quantile(draws, [0.025, 0.975])
     return {"mean": float((ours - theirs).mean()), "interval": [float(low), float(high)]}
-
-
-def intervals(
-    cases: list[Case], found: list[tuple[Array, float]], quantiles: dict[str, float]
-) -> list[tuple[Array, Array]]:
-    ends = []
-    for case, (logs, misfit) in zip(cases, found, strict=True):
-        half = quantiles[case.data_set] * scale(case, misfit)
-        ends.append((np.exp(logs - half), np.minimum(np.exp(logs + half), 1.0)))
-    return ends
-
-
-def scale(case: Case, misfit: float) -> Array:
-    return interval_scale(misfit, len(np.unique(case.x)), case.beyond / case.x.max())
-
-
-def calibrated(cases: list[Case], found: list[tuple[Array, float]], level: float) -> float:
-    """Return Q: the weighted quantile of scaled residuals, each case with the same weight."""
-    residuals, weights = [], []
-    for case, (logs, misfit) in zip(cases, found, strict=True):
-        residuals.append(np.abs(np.log(case.truth) - logs) / scale(case, misfit))
-        weights.append(np.full(len(logs), 1 / len(logs)))
-    return weighted_quantile(np.concatenate(residuals), np.concatenate(weights), level)
-
-
-def bootstrap(cases: list[Case], constants: list[Tempering], draws: int = 100) -> list[tuple[Array, Array]]:
-    """Return nominal 90% intervals of a pairs bootstrap of the same predictor."""
-    random = np.random.default_rng(0)
-    ends = []
-    for case, setting in zip(cases, constants, strict=True):
-        logs = []
-        while len(logs) < draws:
-            pick = random.integers(0, len(case.x), len(case.x))
-            if len(np.unique(case.x[pick])) > 1:
-                x, y = case.x[pick], case.y[pick]
-                logs.append(cap(case, average(grids(x, y, setting), setting, case.beyond)[0]))
-        low, high = np.exp(np.quantile(logs, [0.05, 0.95], axis=0))
-        ends.append((low, high))
-    return ends
-
-
-def judge(cases: list[Case], ends: list[tuple[Array, Array]]) -> dict[str, Any]:
-    """Return coverage with its clustered standard error, median width and mean interval score of nominal 90%."""
-    covered, widths, scores = [], [], []
-    for case, (low, high) in zip(cases, ends, strict=True):
-        miss = np.maximum(low - case.truth, 0) + np.maximum(case.truth - high, 0)
-        covered.append(np.mean(miss <= 0))
-        widths.append(np.median(high - low))
-        scores.append(np.mean(high - low + 20 * miss))
-    names = [case.data_set for case in cases]
-    values = np.array(covered)
-    by_set = {one: float(values[[n == one for n in names]].mean()) for one in SETS}
-    return {
-        "coverage": float(values.mean()),
-        "clustered_se": clustered(values, names),
-        "by_data_set": by_set,
-        "median_width": float(np.median(widths)),
-        "interval_score": float(np.mean(scores)),
-    }
-
-
-def calibrate(cases: list[Case]) -> None:
-    """Print the constants of fitting/conformal.py, from all image curves and the shipped constants."""
-    images = [case for case in cases if case.domain == "IC"]
-    found = auto(images, [Tempering()])[0]
-    print("_QUANTILES =", tuple(round(calibrated(images, found, level), 3) for level in _LEVELS))
 
 
 def summary(cases: list[Case], scores: Array) -> dict[str, Any]:
@@ -280,7 +131,7 @@ def run(cases: list[Case]) -> dict[str, Any]:
         "seconds": {"auto, shipped": seconds},
         "paired_difference": {},
     }
-    told = peers(cases)
+    told, logs = peers(cases)
     for name, (theirs, took) in told.items():
         result["rmsle"][name] = summary(cases, np.array(theirs))
         result["seconds"][name] = took
@@ -292,29 +143,7 @@ def run(cases: list[Case]) -> dict[str, Any]:
             )
             for amount in AMOUNTS
         }
-    result["intervals"] = run_intervals(cases, pool, best)
-    return result
-
-
-def run_intervals(cases: list[Case], pool: list[list[tuple[Array, float]]], best: dict[str, int]) -> dict[str, Any]:
-    """Return coverage at 90%, each data set with constants and calibration of the other three."""
-    image = [i for i, case in enumerate(cases) if case.domain == "IC"]
-    images = [cases[i] for i in image]
-    quantiles = {}
-    for one, place in best.items():
-        rest = [i for i in image if cases[i].data_set != one]
-        quantiles[one] = calibrated([cases[i] for i in rest], [pool[place][i] for i in rest], 0.9)
-    found = [pool[best[cases[i].data_set]][i] for i in image]
-    kinds = {
-        "conformal, leave one data set out": intervals(images, found, quantiles),
-        "pairs bootstrap": bootstrap(images, [POOL[best[case.data_set]] for case in images]),
-    }
-    result: dict[str, Any] = {"quantiles": quantiles}
-    for kind, ends in kinds.items():
-        result[kind] = {}
-        for amount in AMOUNTS:
-            chosen = [i for i, case in enumerate(images) if case.amount == amount]
-            result[kind][f"{amount:.0%}"] = judge([images[i] for i in chosen], [ends[i] for i in chosen])
+    result["intervals"] = run_intervals(cases, pool, best, logs)
     return result
 
 
@@ -350,11 +179,16 @@ def table(result: dict[str, Any]) -> str:
     for name, told in result["paired_difference"].items():
         cells = [f"{a}: {d['mean']:+.4f} [{d['interval'][0]:+.4f}, {d['interval'][1]:+.4f}]" for a, d in told.items()]
         lines.append(f"- {name}: {'; '.join(cells)}")
-    lines += ["", "Nominal 90% predictive intervals, image curves, leave one data set out:", ""]
+    lines += [
+        "",
+        "Nominal 90% predictive intervals, image curves; those of laws asked for by name have quantiles pooled over "
+        "all five laws, or over the other four:",
+        "",
+    ]
     lines += ["| interval | amount | coverage (clustered s.e.) | by data set | median width | interval score |"]
     lines += ["| --- | --- | --- | --- | --- | --- |"]
     for kind, told in result["intervals"].items():
-        for amount, d in told.items() if kind != "quantiles" else ():
+        for amount, d in told.items():
             sets = ", ".join(f"{one} {share:.2f}" for one, share in d["by_data_set"].items())
             lines.append(
                 f"| {kind} | {amount} | {d['coverage']:.3f} ({d['clustered_se']:.3f}) | {sets} | "

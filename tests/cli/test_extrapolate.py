@@ -38,6 +38,7 @@ def call(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str
         ["--train", "train", "--group", "model", "--interval", "0"],
         ["--at", "1e4,2e4"],
         ["--law", "m2"],
+        ["--law", "bnsl2", "--train", "train", "--interval", "0.5"],
     ],
 )
 def test_json_is_one_object_of_the_schema(table: Path, capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
@@ -48,6 +49,9 @@ def test_json_is_one_object_of_the_schema(table: Path, capsys: pytest.CaptureFix
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(found, schema)
     assert (found["mean_rmsle"] is not None) == ("--train" in options)
+    level = {"0": None, "0.5": 0.5}[options[options.index("--interval") + 1]] if "--interval" in options else 0.9
+    assert found["level"] == level
+    assert all((one["interval"] is None) == (level is None) for one in found["curves"][0]["predictions"])
 
 
 def test_text_ends_with_the_score(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,7 +73,7 @@ FORMULAS: dict[str, Formula] = {
     "broken": broken,
     "broken2": broken,
 }
-POINTS = {
+POINTS: dict[str, list[tuple[float, ...]]] = {
     "power": [(0.4, 0.3), (1e-3, 3.0)],
     "floored": [(0.1, 0.4, 0.6), (0.0, 5.0, 2.5)],
     "saturating": [(0.4, 0.2, 0.5), (0.7, 3.0, 4.0)],

@@ -71,6 +71,11 @@ def test_summary_and_html(capsys: pytest.CaptureFixture[str]) -> None:
 def test_named_laws() -> None:
     found = tp.extrapolate(table(), x="images", y="error", group=["model"], train="train", law="m2")
     assert found.to_dict()["mean_rmsle"] < 1e-5
+    with_ends = tp.extrapolate(table(), x="images", y="error", group=["model"], train="train", law="m2", interval=0.9)
+    assert with_ends.to_dict()["coverage"] == 1.0
+    assert with_ends.curves[0].warnings == found.curves[0].warnings
+    twice = tp.extrapolate(table(), x="images", y="error", group=["model"], train="train", law="bnsl2", interval=0.9)
+    assert "not calibrated on the law 'bnsl2'" in twice.curves[0].warnings[-1]
 
 
 def test_far_predictions_are_marked() -> None:
@@ -95,7 +100,7 @@ def test_all_faults_of_a_table_at_once() -> None:
 def test_settings_are_checked_before_the_table() -> None:
     with pytest.raises(FitError) as caught:
         tp.extrapolate(table(), x="images", y="error", law="m9", interval=0.9, at=[-1])
-    assert len(caught.value.faults) == 3
+    assert len(caught.value.faults) == 2
 
 
 def test_a_short_curve_is_named() -> None:

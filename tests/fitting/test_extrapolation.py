@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tippingpoint.errors import FitError, NotFittedError
 from tippingpoint.fitting.conformal import quantile, weighted_quantile
 from tippingpoint.fitting.extrapolation import CurveExtrapolator
+from tippingpoint.laws.curves import PowerCurve, registry
 
 X = np.geomspace(1e3, 1e5, 20)
 Y = 0.1 + 20 * X**-0.5
@@ -53,10 +55,54 @@ def test_intervals_widen_with_distance_and_level() -> None:
     assert widths[1] > widths[0]
 
 
-def test_rates_are_never_predicted_above_one() -> None:
-    found = CurveExtrapolator().fit([10, 20, 40, 80], [0.99, 0.985, 0.98, 0.97]).predict([0.001, 1, 1000], 0.9)
+@pytest.mark.parametrize("law", ["m1", "m2", "m3", "m4", "bnsl", "bnsl2"])
+def test_every_law_has_intervals(law: str) -> None:
+    y = Y * np.exp(0.01 * np.sin(np.arange(20)))
+    named, average = CurveExtrapolator(law).fit(X, y), CurveExtrapolator().fit(X, y)
+    far = np.array([2e5, 1e6])
+    wide, narrow = (named.predict(far, level) for level in (0.95, 0.5))
+    for end in ("low", "high"):
+        apart = [np.abs(np.log(getattr(one, end) / one.y)) for one in (wide, narrow)]
+        assert np.all(apart[0] > apart[1])
+    least = average.scale(far)
+    distance = np.log(wide.y / average.predict(far).y)
+    np.testing.assert_allclose(named.scale(far), np.sqrt(least**2 + (distance / 2) ** 2), rtol=1e-10)
+    moved = CurveExtrapolator(law).fit(X * 1e6, y).predict(far * 1e6, 0.95)
+    np.testing.assert_allclose(moved.high, wide.high, rtol=2e-3)
+    assert bool(named.doubts(far)) == (law == "bnsl2")
+
+
+def test_a_law_that_runs_off_says_so_by_its_width() -> None:
+    flattening = 0.2 + 0.5 * (X / X[0]) ** -0.8
+    power, average = CurveExtrapolator("m1").fit(X, flattening), CurveExtrapolator().fit(X, flattening)
+    found, other = power.predict([3e6], 0.9), average.predict([3e6], 0.9)
     assert found.high is not None
-    assert max(found.y.max(), found.high.max()) <= 1
+    assert other.high is not None
+    assert found.y[0] < 0.15  # no law that has no floor can know of this one
+    assert found.high[0] > 0.2
+    assert np.log(found.high[0] / found.y[0]) > 2 * np.log(other.high[0] / other.y[0])
+
+
+class Own(PowerCurve):
+    """A law of somebody else."""
+
+    name = "own"
+
+
+def test_a_law_of_another_package_has_intervals_and_says_on_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EntryPoint, "load", lambda self: Own)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("own", "x:Own", registry.ENTRY_POINT)])
+    own, ours = CurveExtrapolator("own").fit(X, Y), CurveExtrapolator("m1").fit(X, Y)
+    np.testing.assert_allclose(own.predict([3e5], 0.9).high, ours.predict([3e5], 0.9).high, rtol=1e-12)
+    assert "not calibrated on the law 'own'" in own.doubts(X)[0]
+    assert ours.doubts(X) == ()
+
+
+def test_rates_are_never_predicted_above_one() -> None:
+    for law in ("auto", "m1"):
+        found = CurveExtrapolator(law).fit([10, 20, 40, 80], [0.99, 0.985, 0.98, 0.97]).predict([0.001, 1, 1000], 0.9)
+        assert found.high is not None
+        assert max(found.y.max(), found.high.max()) <= 1
 
 
 @pytest.mark.parametrize(
@@ -83,8 +129,6 @@ def test_faults() -> None:
     assert len(caught.value.faults) == 2
     with pytest.raises(FitError, match="no law 'm9'"):
         CurveExtrapolator("m9").fit(X, Y)
-    with pytest.raises(FitError, match="'auto' alone"):
-        CurveExtrapolator("m2").fit(X, Y).predict([1.0], 0.9)
     with pytest.raises(FitError, match="levels from"):
         CurveExtrapolator().fit(X, Y).predict([1.0], 0.999)
     with pytest.raises(FitError, match="above 0"):
@@ -102,12 +146,18 @@ def test_whatever_the_points_only_our_errors_come_out(points: list[tuple[float, 
         curve = CurveExtrapolator(law).fit(x, y)
     except FitError:
         return
-    assert np.isfinite(curve.predict([1.0, 1e9], 0.9 if law == "auto" else None).y).all()
+    found = curve.predict([1.0, 1e9], 0.9)
+    assert np.isfinite(found.y).all()
+    assert found.low is not None
+    assert found.high is not None
+    assert (found.low <= found.y).all()
+    assert (found.y <= found.high * (1 + 1e-12)).all()
 
 
-def test_quantiles_rise_and_cover() -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_quantiles_rise_and_cover(named: bool) -> None:
     levels = np.linspace(0.05, 0.99, 50)
-    values = [quantile(level) for level in levels]
+    values = [quantile(level, named=named) for level in levels]
     assert np.all(np.diff(values) > 0)
     assert weighted_quantile(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 8.0]), 0.9) == 2.0
 

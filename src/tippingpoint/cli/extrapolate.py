@@ -24,11 +24,9 @@ def register(app: typer.Typer) -> None:
         group: Annotated[str | None, typer.Option("--group", help="Columns that tell curves apart, by commas.")] = None,
         train: Annotated[str | None, typer.Option("--train", help="Column: 1 to fit on, 0 to predict.")] = None,
         law: Annotated[
-            str, typer.Option("--law", help="auto, or m1 to m4, bnsl, broken2 (see the reference).")
+            str, typer.Option("--law", help="auto, or m1 to m4, bnsl, bnsl2 to bnsl9 (so many breaks).")
         ] = "auto",
-        interval: Annotated[
-            float | None, typer.Option("--interval", help="Level of predictive intervals (auto: 0.9; 0 for none).")
-        ] = None,
+        interval: Annotated[float, typer.Option("--interval", help="Level of predictive intervals; 0 for none.")] = 0.9,
         at: Annotated[str | None, typer.Option("--at", help="More sizes to predict at, by commas.")] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     ) -> None:
@@ -38,10 +36,9 @@ def register(app: typer.Typer) -> None:
         """
         from tippingpoint.fitting.curve_table import extrapolate as run
 
-        level = (0.9 if law == "auto" else None) if interval is None else (interval or None)
         sizes = _sizes(at)
         names = split_names(group) or []
-        found = run(file, x=x, y=y, group=names, train=train, law=law, interval=level, at=sizes)
+        found = run(file, x=x, y=y, group=names, train=train, law=law, interval=interval or None, at=sizes)
         if as_json:
             print_json(found.to_dict())
         else:

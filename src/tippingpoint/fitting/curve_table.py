@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tippingpoint.errors import FitError, RunsError
-from tippingpoint.fitting.conformal import FARTHEST, quantile
+from tippingpoint.fitting.conformal import quantile
 from tippingpoint.fitting.curve_text import lines
 from tippingpoint.fitting.extrapolation import CurveExtrapolator
 from tippingpoint.laws.curves import curve_law
@@ -182,7 +182,7 @@ def extrapolate(
     law : str, default "auto"
         See :class:`CurveExtrapolator`.
     interval : float, optional
-        Level of predictive intervals (``auto`` alone).
+        Level of predictive intervals, 0.05 to 0.99.
     at : sequence of float, optional
         More sizes to predict at; 1.5, 2 and 4 times the largest size where there is nothing else to predict.
 
@@ -226,9 +226,7 @@ def _one(
 ) -> ExtrapolatedCurve:
     fitted = CurveExtrapolator(law).fit(x, y)
     guess = fitted.predict(asked, interval)
-    warnings = fitted.warnings_
-    if interval is not None and fitted.too_far(asked):
-        warnings = (*warnings, f"Intervals are calibrated up to {FARTHEST:g} times the largest training size only.")
+    warnings = fitted.warnings_ if interval is None else (*fitted.warnings_, *fitted.doubts(asked))
     return ExtrapolatedCurve(name, fitted.n_points_, asked, measured, guess.y, guess.low, guess.high, warnings)
 
 
@@ -241,8 +239,6 @@ def _check_settings(law: str, interval: float | None, at: Sequence[float] | None
             quantile(interval)
     except FitError as error:
         faults += error.faults
-    if interval is not None and law != "auto":
-        faults.append(f"Intervals are calibrated for the law 'auto' alone, not '{law}'; leave one of the two out.")
     if at is not None and not all(math.isfinite(size) and size > 0 for size in at):
         faults.append("Sizes to predict at must be finite and above 0.")
     if faults:

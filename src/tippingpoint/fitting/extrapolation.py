@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from tippingpoint.errors import FitError, NotFittedError
-from tippingpoint.fitting.conformal import FARTHEST, half_width, interval_scale
+from tippingpoint.fitting.conformal import CALIBRATED, FARTHEST, half_width, interval_scale, named_scale
 from tippingpoint.fitting.curves import FittedCurve, fit_curve
 from tippingpoint.fitting.tempered import Grid, Tempering, average, exponent_weights, solve_grid
-from tippingpoint.laws.curves import curve_law
+from tippingpoint.laws.curves import curve_law, law_key
 from tippingpoint.laws.curves.law import Array
 
 __all__ = ["CurveExtrapolator", "CurvePrediction"]
@@ -44,9 +44,10 @@ class CurveExtrapolator:
     ----------
     law : str, default "auto"
         ``auto`` averages over exponents and two laws (see :mod:`tippingpoint.fitting.tempered`); or the name of one
-        law: ``power`` (m1), ``floored`` (m2), ``saturating`` (m3), ``sigmoidal`` (m4), ``broken`` (bnsl), ``broken2``.
+        law: ``power`` (m1), ``floored`` (m2), ``saturating`` (m3), ``sigmoidal`` (m4), ``broken`` (bnsl), ``broken2``
+        (bnsl2) to ``broken9`` by the number of breaks, or one that another package brings.
     tempering : Tempering, optional
-        The constants of ``auto``; the shipped ones unless given.
+        The constants of ``auto``; the shipped ones unless given. A named law needs them for its intervals alone.
 
     Attributes
     ----------
@@ -56,6 +57,8 @@ class CurveExtrapolator:
         The largest training size.
     misfit_ : float
         Mean squared log residual (weighted, for ``auto``).
+    average_misfit_ : float
+        That of ``auto`` on the same points, which intervals are made of whatever the law.
     fitted_ : FittedCurve or None
         The fitted law; None for ``auto``.
     warnings_ : tuple of str
@@ -103,11 +106,9 @@ class CurveExtrapolator:
         self._sizes = len(np.unique(sizes))
         self.largest_ = float(sizes.max())
         self._rate = bool(scores.max() <= 1)
-        self._grids: list[Grid] = []
         self.fitted_: FittedCurve | None = None
-        if self.law == "auto":
-            self._fit_auto(sizes, scores)
-        else:
+        self.average_misfit_ = self.misfit_ = self._fit_auto(sizes, scores)
+        if self.law != "auto":
             self.fitted_ = fit_curve(sizes, scores, curve_law(self.law))
             self.misfit_ = self.fitted_.objective / len(sizes)
         self.warnings_ = self._warn(int((~used).sum()))
@@ -121,7 +122,7 @@ class CurveExtrapolator:
         x : array_like, shape (T,)
             Sizes above 0.
         interval : float, optional
-            Level of a predictive interval, 0.05 to 0.99; for ``auto`` alone, whose intervals are calibrated.
+            Level of a predictive interval, 0.05 to 0.99.
 
         Returns
         -------
@@ -130,7 +131,7 @@ class CurveExtrapolator:
         Raises
         ------
         FitError
-            A size is not above 0, or the level or law has no calibrated interval.
+            A size is not above 0, or the level is outside those that were calibrated.
         NotFittedError
             ``fit`` has not been called.
         """
@@ -142,30 +143,47 @@ class CurveExtrapolator:
         logs = self._log_predict(sizes)
         if interval is None:
             return CurvePrediction(sizes, np.exp(logs), None, None)
-        if self.law != "auto":
-            raise FitError("Intervals are calibrated for the law 'auto' alone; leave the interval or the law out.")
-        half = half_width(interval, self.scale(sizes))
+        half = half_width(interval, self.scale(sizes), named=self.fitted_ is not None)
         low, high = (np.exp(np.clip(ends, -_FARTHEST_LOG, _FARTHEST_LOG)) for ends in (logs - half, logs + half))
         return CurvePrediction(sizes, np.exp(logs), low, np.minimum(high, 1.0) if self._rate else high)
 
     def scale(self, x: Array) -> Array:
         """Return sigma of :mod:`tippingpoint.fitting.conformal` at sizes (T,): what intervals are a multiple of."""
-        return interval_scale(self.misfit_, self._sizes, np.asarray(x, dtype=float) / self.largest_)
+        sizes = np.asarray(x, dtype=float)
+        scale = interval_scale(self.average_misfit_, self._sizes, sizes / self.largest_)
+        if self.fitted_ is None:
+            return scale
+        return named_scale(scale, self._log_predict(sizes) - self._log_average(sizes))
 
-    def _fit_auto(self, x: Array, y: Array) -> None:
+    def doubts(self, x: Array) -> tuple[str, ...]:
+        """Return what is to be borne in mind of intervals at sizes (T,)."""
+        found = []
+        if self.fitted_ is not None and law_key(self.law) not in CALIBRATED:
+            found.append(
+                f"Intervals were not calibrated on the law '{self.law}' but on {', '.join(CALIBRATED)}: they widen "
+                "where it parts from 'auto', and hold as often as theirs only if it errs no more than they do."
+            )
+        if bool(np.any(np.asarray(x, dtype=float) > FARTHEST * self.largest_)):
+            found.append(f"Intervals are calibrated up to {FARTHEST:g} times the largest training size only.")
+        return tuple(found)
+
+    def _fit_auto(self, x: Array, y: Array) -> float:
         settings = self.tempering
         laws = (False, True) if self._rate and len(np.unique(x[y < 1])) > 1 else (False,)
-        self._grids = [solve_grid(x, y, settings.recency, settings.effective, odds) for odds in laws]
+        self._grids: list[Grid] = [solve_grid(x, y, settings.recency, settings.effective, odds) for odds in laws]
         logs = [exponent_weights(grid, settings) @ np.log(grid.misfit) for grid in self._grids]
-        self.misfit_ = float(np.exp(np.mean(logs)))
+        return float(np.exp(np.mean(logs)))
+
+    def _log_average(self, x: Array) -> Array:
+        logs, _ = average(self._grids, self.tempering, x)
+        return np.minimum(logs, 0.0) if self._rate else logs
 
     def _log_predict(self, x: Array) -> Array:
         if self.fitted_ is None:
-            logs, _ = average(self._grids, self.tempering, x)
-            return np.minimum(logs, 0.0) if self._rate else logs
-        with np.errstate(over="ignore"):
-            result: Array = np.log(np.clip(self.fitted_.predict(x), 1e-300, 1e300))
-        return result
+            return self._log_average(x)
+        with np.errstate(all="ignore"):
+            logs: Array = np.log(np.clip(self.fitted_.predict(x), 1e-300, 1e300))
+        return np.minimum(logs, 0.0) if self._rate else logs
 
     def _warn(self, zeros: int) -> tuple[str, ...]:
         found = []
@@ -173,15 +191,11 @@ class CurveExtrapolator:
             found.append(f"{zeros} training points with score 0 have no logarithm and were set aside.")
         if self._sizes < _USUAL:
             found.append(f"There are only {self._sizes} training sizes; the prior decides most of the prediction.")
-        if self._grids and not any(grid.coefficient[grid.allowed].any() for grid in self._grids):
+        if self.fitted_ is None and not any(grid.coefficient[grid.allowed].any() for grid in self._grids):
             found.append("The scores do not fall with size; the prediction is their recent level.")
         if self.fitted_ is not None and self.fitted_.status != "converged":
             found.append(f"Fit of {self.law}: {self.fitted_.status}.")
         return tuple(found)
-
-    def too_far(self, x: Array) -> bool:
-        """Return whether any size lies beyond what the intervals were calibrated on."""
-        return bool(np.any(np.asarray(x, dtype=float) > FARTHEST * self.largest_))
 
 
 def _points(x: Array, y: Array) -> tuple[Array, Array]:

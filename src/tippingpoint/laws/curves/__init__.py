@@ -4,7 +4,7 @@ from tippingpoint.laws.curves.broken import BrokenCurve
 from tippingpoint.laws.curves.floored import FlooredCurve
 from tippingpoint.laws.curves.law import CurveLaw, LinearForms
 from tippingpoint.laws.curves.power import PowerCurve
-from tippingpoint.laws.curves.registry import curve_law, curve_laws
+from tippingpoint.laws.curves.registry import curve_law, curve_laws, law_key
 from tippingpoint.laws.curves.saturating import SaturatingCurve
 from tippingpoint.laws.curves.sigmoidal import SigmoidalCurve
 
@@ -18,4 +18,5 @@ __all__ = [
     "SigmoidalCurve",
     "curve_law",
     "curve_laws",
+    "law_key",
 ]

@@ -19,7 +19,7 @@ from tippingpoint.laws.curves.power import PowerCurve
 from tippingpoint.laws.curves.saturating import SaturatingCurve
 from tippingpoint.laws.curves.sigmoidal import SigmoidalCurve
 
-__all__ = ["ENTRY_POINT", "curve_law", "curve_laws"]
+__all__ = ["ENTRY_POINT", "curve_law", "curve_laws", "law_key"]
 
 ENTRY_POINT = "tippingpoint.curve_laws"
 
@@ -49,6 +49,11 @@ def curve_laws() -> tuple[str, ...]:
     return (*_OURS, *sorted(point.name for point in entry_points(group=ENTRY_POINT) if point.name not in _OURS))
 
 
+def law_key(name: str) -> str:
+    """Return a law's full name: ``floored`` for ``m2``; a name that is not ours as it is."""
+    return _ALSO.get(name.lower(), name)
+
+
 def curve_law(name: str) -> CurveLaw:
     """Return a law by its name, ``m1`` to ``m4`` and ``bnsl``, ``bnsl2``, ... ``bnsl9`` included.
 
@@ -57,7 +62,7 @@ def curve_law(name: str) -> CurveLaw:
     FitError
         There is none of this name, or what an entry point brings is no law.
     """
-    wanted = _ALSO.get(name.lower(), name)
+    wanted = law_key(name)
     if wanted in _OURS:
         return _OURS[wanted]()
     for point in entry_points(group=ENTRY_POINT):
