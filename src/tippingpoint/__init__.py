@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tippingpoint._version import __version__
 
 if TYPE_CHECKING:
+    from tippingpoint.advice import Advice, advise
     from tippingpoint.boundary import Boundary, Crossing, PowerDifference, find_boundary
     from tippingpoint.errors import InputError, TippingPointError
     from tippingpoint.fitting.comparison import compare_laws
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdditivePowerLaw",
+    "Advice",
     "Boundary",
     "Crossing",
     "CurveExtrapolator",
@@ -32,6 +34,7 @@ __all__ = [
     "Runs",
     "TippingPointError",
     "__version__",
+    "advise",
     "compare_laws",
     "extrapolate",
     "find_boundary",
@@ -42,6 +45,7 @@ __all__ = [
 
 _ROOMS = {
     "AdditivePowerLaw": "laws",
+    "Advice": "advice",
     "Boundary": "boundary",
     "Crossing": "boundary",
     "CurveExtrapolator": "fitting.extrapolation",
@@ -50,6 +54,7 @@ _ROOMS = {
     "PowerDifference": "boundary",
     "Runs": "runs",
     "TippingPointError": "errors",
+    "advise": "advice",
     "extrapolate": "fitting.curve_table",
     "compare_laws": "fitting.comparison",
     "find_boundary": "boundary",

@@ -16,7 +16,20 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("run", "init", "plan", "status", "fit", "predict", "compare", "extrapolate", "boundary", "report", "data")
+COMMANDS = (
+    "run",
+    "init",
+    "plan",
+    "status",
+    "fit",
+    "predict",
+    "compare",
+    "extrapolate",
+    "boundary",
+    "advise",
+    "report",
+    "data",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
