@@ -55,7 +55,5 @@ def profile_intervals(fit: Estimate | SurfaceEstimate, level: float = 0.9) -> di
     if found.data.floor:
         place = found.data.formula.weights.index("floor")
         low[place], high[place] = found.data.bounds
-    ends = [
-        frame.raw(frame.whole(np.hstack([np.clip(linear + side * reach, low, high), shape]))) for side in (-1.0, 1.0)
-    ]
+    ends = [frame.raw(np.hstack([np.clip(linear + side * reach, low, high), shape])) for side in (-1.0, 1.0)]
     return {name: (float(ends[0][name].min()), float(ends[1][name].max())) for name in ends[0]}
