@@ -98,6 +98,8 @@ def test_auto(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         (("--laws", "additive,tranfer"), "Did you mean 'transfer'?"),
         (("--laws", "transfer", "--axes", "n_pretrain"), "needs an axis for labels"),
         (("--shared", "--downstream", "set0"), "leave out --downstream"),
+        (("--shared", "--weights", "seed"), "leave out --weights"),
+        (("--shared", "--objective", "squares"), "leave out --weights and --objective"),
         (("--shared",), "two sets or more"),
         (("--objective", "l1"), "no objective 'l1'"),
         (("--laws", "auto"), "compare those"),

@@ -35,22 +35,38 @@ def register(app: typer.Typer) -> None:
 
         [bold]tippingpoint compare runs.csv --laws additive,multiplicative[/bold]
         """
-        from tippingpoint.errors import InputError
         from tippingpoint.fitting.comparison import DEFAULT_LAWS, compare_laws
 
         if shared:
-            if question.downstream or laws:
-                raise InputError("--shared tests all downstream sets together: leave out --downstream and --laws.")
+            _check_shared(question, laws)
             _show_shared(question, resamples, as_json)
             return
         chosen, names = question.choose()
         result = compare_laws(
-            chosen, names, question.target, laws=split_names(laws) or DEFAULT_LAWS, objective=question.objective
+            chosen,
+            names,
+            question.target,
+            laws=split_names(laws) or DEFAULT_LAWS,
+            objective=question.objective,
+            weights=question.weights,
         )
         if as_json:
             print_json({**result.to_dict(), "shared": None})
         else:
             result.summary()
+
+
+def _check_shared(question: Question, laws: str | None) -> None:
+    """Raise on options that the test of shared exponents would pass over."""
+    from tippingpoint.errors import InputError
+
+    faults = []
+    if question.downstream or laws:
+        faults.append("--shared tests all downstream sets together: leave out --downstream and --laws.")
+    if question.weights or question.objective not in {Question.objective, "log"}:
+        faults.append("--shared compares plain sums of squared log residuals: leave out --weights and --objective.")
+    if faults:
+        raise InputError(faults)
 
 
 def _show_shared(question: Question, resamples: int, as_json: bool) -> None:

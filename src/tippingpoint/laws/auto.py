@@ -81,6 +81,7 @@ class AutoLaw(Law):
             blocks=False,
             objective=setting.objective,
             huber_delta=setting.huber_delta,
+            weights=setting.weights,
         )
         shares = {score.law: score.weight for score in found.scores if score.weight >= _LEAST_WEIGHT}
         self._comparison = found

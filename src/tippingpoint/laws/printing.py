@@ -64,8 +64,6 @@ def as_text(law: Law, level: float | None) -> str:
         state = "identified" if found.identified else f"not identified: {found.reason}"
         span = " ({:.4g} to {:.4g})".format(*swings[axis]) if axis in swings else ""
         lines.append(f"{axis}: moves {law.target_} by {found.swing:.4g}{span} over the data; {state}")
-    if law.over_dispersion_ is not None:
-        lines.append(f"over-dispersion: {law.over_dispersion_:.3g} on top of 1/n_test")
     if drawn:
         lines.append(f"intervals: {law.intervals_from_}")
     lines += [f"warning: {sentence}" for sentence in law.warnings_]
