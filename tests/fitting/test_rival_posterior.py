@@ -101,6 +101,20 @@ def test_shared_noise_of_weighted_runs_against_dense_algebra() -> None:
     np.testing.assert_allclose(found, columns @ np.linalg.solve(covariance, columns.T), rtol=1e-9)
 
 
+def test_intervals_of_rates_say_so_where_the_law_is_far_off() -> None:
+    frame, _ = study(FlooredMultiplicativeLaw, 0)
+    share = np.random.default_rng(0).binomial(2000, 0.6 * frame["loss"]) / 2000
+    runs = frame.assign(error=share, n_test=2000)
+    right, wrong = (
+        law(AXES, "binomial", random_state=0).fit(runs) for law in (FlooredMultiplicativeLaw, AdditivePowerLaw)
+    )
+    for name, (low, high) in right.intervals(0.95).items():
+        assert low <= right.parameters_[name] <= high, name
+    wrong.intervals(0.95)  # the additive law comes near 1, where no parabola follows the likelihood
+    assert any("apart from the fit" in sentence for sentence in wrong.warnings_)
+    assert not any("apart from the fit" in sentence for sentence in right.warnings_)
+
+
 @pytest.mark.parametrize("scale", [1e-3, 50.0])
 def test_only_the_ratios_of_weights_matter(scale: float) -> None:
     frame, _ = study(MultiplicativeLaw, 0)

@@ -37,6 +37,7 @@ __all__ = ["DEFAULT_RESAMPLES", "Draws", "check_level", "draws_for", "percentile
 Array = NDArray[np.float64]
 
 DEFAULT_RESAMPLES = 1000
+_LOOKED_AT = 32  # runs at which draws are held against the fit
 _LEAST_EFFECTIVE = 50  # tuples that carry the posterior's weight
 
 
@@ -132,7 +133,23 @@ def _posterior(fit: Estimate | SurfaceEstimate, resamples: int, random_state: in
         warnings.append(
             f"The posterior is poorly resolved ({drawn.effective:.0f} effective tuples); intervals are rough."
         )
+    if _apart(fit, frame, drawn.theta):
+        warnings.append(
+            "The intervals lie apart from the fit: the law does not follow these runs closely enough for them to hold. "
+            "Try another law, or the bootstrap."
+        )
     return _in_form(fit, frame.raw(drawn.theta), drawn.theta, "posterior", warnings)
+
+
+def _apart(fit: Estimate | SurfaceEstimate, frame: Frame, theta: Array) -> bool:
+    """Whether the draws miss the fitted curve at most of the runs, which only a law that is far off makes them do."""
+    m, some = len(frame.formula.weights), np.unique(np.linspace(0, len(fit.y) - 1, _LOOKED_AT).astype(int))
+    logs = (np.log(fit.sizes[some]) - frame.log_reference)[:, frame.told]
+    rows = np.vstack([frame.theta, theta])
+    own, *drawn = np.einsum("rm,rmn->rn", rows[:, :m], frame.formula.features(logs, rows[:, m:]))
+    slack = 1e-6 * np.abs(own)
+    outside = (own < np.min(drawn, axis=0) - slack) | (own > np.max(drawn, axis=0) + slack)
+    return bool(outside.mean() > 0.5)
 
 
 def posterior_for(fit: Estimate | SurfaceEstimate) -> tuple[Posterior, Frame]:

@@ -14,6 +14,7 @@ __all__ = ["pseudo_data"]
 
 Array = NDArray[np.float64]
 
+HIGHEST_RATE = 0.98  # at which the noise of a rate is taken
 EFFICIENT = 1.345  # robust standard deviations: 95% efficient where noise is Gaussian (Huber 1964)
 
 
@@ -28,6 +29,8 @@ def pseudo_data(curve: Array, y: Array, weights: Array, objective: Objective) ->
         How much each run counts, above 0: the noise of run i is as that of ``weights[i]`` runs averaged.
     objective : Objective
     """
+    if objective.on_rates:  # a linear curve may pass 1, where a rate would have no noise and all the weight
+        curve = np.minimum(curve, np.minimum((y + objective.ceiling) / 2, HIGHEST_RATE * objective.ceiling))
     noise = objective.noise(curve) / np.sqrt(weights)
     standard = (np.log(y / curve) * curve if objective.on_logs else y - curve) / noise
     if np.isfinite(objective.delta):
