@@ -102,7 +102,13 @@ def descend(start: Array, problem: Problem, *, first_delta: float = 0.0, iterati
     parts = []
     for low in range(0, len(start), size):
         rows = slice(low, low + size)
-        parts.append(_descend_chunk(start[rows], problem.rows(rows), first_delta, iterations))
+        part, ways = problem.rows(rows), problem.objective.approach(problem.rows(rows).y)
+        done = _descend_chunk(start[rows], part._replace(y=ways[0]), first_delta, iterations)
+        for y in ways[1:]:
+            done = _descend_chunk(done.theta, part._replace(y=y), first_delta, iterations)
+        if len(ways) > 1:
+            done = done._replace(value=values(done.theta, part, np.full(len(done.theta), part.objective.delta)))
+        parts.append(done)
     return Descended(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

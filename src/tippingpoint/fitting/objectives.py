@@ -33,6 +33,8 @@ Array = NDArray[np.float64]
 OBJECTIVES = ("huber-log", "log", "squares", "binomial")
 _SERIES = 0.1  # below this u, u - log(1 + u) is summed: the difference would lose its digits
 _SHRUNK = 0.2  # towards the mean, of rates whose variance is guessed from themselves: a rate of 0 has one too
+_EDGE = 1e-3  # rates nearer to 1 than this are approached in steps
+_STEPS = 10.0 ** -np.arange(2.0, 10.0)
 _NEAREST = 1e-9  # relative distance to the ceiling at which a variance is taken
 
 
@@ -81,6 +83,17 @@ class Objective(NamedTuple):
     def aim(self, y: Array) -> Array:
         """Return what residuals are taken from, same shape: y, or its logarithm."""
         return np.log(y) if self.on_logs else y
+
+    def approach(self, y: Array) -> list[Array]:
+        """Return the observations that a descent follows one after the other, each the same shape as y.
+
+        A rate of 1 lets the optimum lie where f is 1, which Newton's steps would only creep towards. So rates near 1
+        are taken down and let up again in steps: each is then a barrier that keeps f under 1.
+        """
+        if not self.on_rates or y.max() <= self.ceiling * (1 - _EDGE):
+            return [y]
+        near = y > self.ceiling * (1 - _EDGE)
+        return [np.where(near, np.minimum(y, self.ceiling * (1 - away)), y) for away in _STEPS]
 
     def residuals(self, fitted: Array, y: Array) -> Array:
         """Return r for fitted values and observations (broadcast)."""

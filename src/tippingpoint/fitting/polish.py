@@ -100,15 +100,21 @@ def polish(
     """
     k = logs.shape[1]
     upper = np.concatenate([np.full(1 + k, np.inf), np.full(k, max_exponent)])
-    aim = objective.aim(y)
+    aims = [objective.aim(one) for one in objective.approach(y)]
     fixed = np.broadcast_to(np.zeros(k, dtype=bool) if held is None else held, (len(start), k))
     rows = len(start)
     size = max(1, _CHUNK // max(1, len(y)))
     parts = []
     for low in range(0, rows, size):
         own = weights if len(weights) == 1 else weights[low : low + size]
-        problem = _Problem(logs, aim, own, objective, upper, fixed[low : low + size])
-        parts.append(_polish_chunk(start[low : low + size], problem, first_delta, iterations))
+        problem = _Problem(logs, aims[-1], own, objective, upper, fixed[low : low + size])
+        done = _polish_chunk(start[low : low + size], problem._replace(aim=aims[0]), first_delta, iterations)
+        for aim in aims[1:]:
+            done = _polish_chunk(done.theta, problem._replace(aim=aim), first_delta, iterations)
+        if len(aims) > 1:
+            problem, delta = problem._replace(aim=objective.aim(y)), np.full(len(done.theta), objective.delta)
+            done = done._replace(value=_values(done.theta, problem, delta, np.arange(len(done.theta))))
+        parts.append(done)
     return Polished(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
