@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tippingpoint.errors import FitError, NotFittedError, RunsError
+from tippingpoint.errors import FitError, InputError, NotFittedError, RunsError
 from tippingpoint.laws import (
     AdditivePowerLaw,
     AutoLaw,
@@ -177,3 +177,37 @@ def test_faulty_weights(weights: Any, said: str) -> None:
     with pytest.raises(RunsError) as caught:
         AdditivePowerLaw(["n_pretrain"]).fit(runs, weights=weights)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [AdditivePowerLaw, FlooredMultiplicativeLaw, AutoLaw])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"objective": None},
+        {"huber_delta": "a"},
+        {"bootstrap": 1.5},
+        {"bootstrap": True},
+        {"random_state": -1},
+        {"max_exponent": "a"},
+        {"max_exponent": -1.0},
+        {"fixed": [1]},
+        {"fixed": {"floor": "0"}},
+        {"fixed": {3: 1.0}},
+        {"bounds": {"floor": "01"}},
+        {"bounds": {"floor": 3}},
+        {"shared": "ab"},
+        {"shared": [[1, 2]]},
+        {"axes": 3},
+        {"axes": []},
+    ],
+    ids=str,
+)
+def test_no_setting_ends_in_another_error_than_ours(kind: type[Law], settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        kind(**{"axes": AXES, "bootstrap": 2, **settings}).fit(table())
+
+
+def test_all_settings_of_the_wrong_kind_are_told_at_once() -> None:
+    with pytest.raises(FitError) as caught:
+        AdditivePowerLaw(AXES, huber_delta="a", fixed=[1]).fit(table())  # type: ignore[arg-type]
+    assert [fault.split()[0] for fault in caught.value.faults] == ["huber_delta", "fixed"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tippingpoint.errors import FitError, NotFittedError, RunsError
+from tippingpoint.errors import NotFittedError, RunsError
 from tippingpoint.laws import printing
 from tippingpoint.laws.asking import answer, read_points
 from tippingpoint.laws.settings import Settings
@@ -108,8 +108,7 @@ class Law(Settings):
         """
         from tippingpoint.runs import read_runs, select_group
 
-        if not isinstance(self.bootstrap, int | np.integer) or self.bootstrap < 0:
-            raise FitError(f"bootstrap is {self.bootstrap!r}; it must be a number of resamples, 0 or more.")
+        self._check()
         table, column = _weighted(read_runs(runs), weights)
         group = select_group(table, recipe=recipe, stage=stage, upstream=upstream, downstream=downstream)
         self._forget()
@@ -184,8 +183,8 @@ class Law(Settings):
     @property
     def over_dispersion_(self) -> float | None:
         """With the objective ``binomial``: how much more than sampling rates vary, rho; else None."""
-        found = getattr(self._fitted, "over_dispersion", None)
-        return None if found is None else float(found)
+        found: float | None = self._fitted.over_dispersion
+        return found
 
     @property
     def draws_(self) -> pd.DataFrame | None:

@@ -53,6 +53,7 @@ class SurfaceLaw(Law):
         for name, default in self._options().items():
             setattr(self, name, settings.pop(name, default))
         super().__init__(axes, *arguments, **settings)
+        self._check()
         _ = self.formula  # an axis that it lacks is told at once
 
     @classmethod
