@@ -1,6 +1,6 @@
 """Non-negative least squares of many small problems at once, exact, by trying every active set.
 
-Notation: T problems, m unknowns (m <= 7), G (T, m, m) Gram matrices, h (T, m) right-hand sides, x (T, m) >= 0.
+Notation: T problems, m unknowns (m <= 8), G (T, m, m) Gram matrices, h (T, m) right-hand sides, x (T, m) >= 0.
 Each minimises x'Gx/2 - h'x. With so few unknowns the 2^m supports are cheaper than any iteration, and the answer does
 not depend on where it starts.
 """

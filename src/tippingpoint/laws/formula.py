@@ -71,9 +71,9 @@ class Shape(NamedTuple):
         first, last = self.usual
         if not self.on_logs:
             return (first + last) / 2, max((last - first) / 2, 1e-6)
-        if first <= PRIOR_MEDIAN <= last or last <= 0:
+        if first <= PRIOR_MEDIAN <= last:
             return PRIOR_MEDIAN, PRIOR_SPREAD
-        return (first * last) ** 0.5 if first > 0 else last / 2, PRIOR_SPREAD
+        return (first * last) ** 0.5 if first > 0 else max(last, 1e-300) / 2, PRIOR_SPREAD
 
 
 class Formula(ABC):
