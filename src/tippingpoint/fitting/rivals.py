@@ -35,7 +35,8 @@ class AxisFinding:
     identified : bool
         Whether the law needs the axis and the data determine its parameters.
     swing : float
-        How far the target moves from the smallest to the largest size of the data, the other axes at their middle.
+        How far the target moves from the smallest to the largest size of the data, the other axes at their middle (the
+        geometric mean of the runs, each by its weight).
     needed : bool
         Whether the fit is visibly worse with the axis left out.
     reason : str
@@ -95,7 +96,8 @@ class SurfaceEstimate:
 
     def _finding(self, place: int) -> AxisFinding:
         solution = self.solution
-        ends = np.exp(np.tile(solution.log_reference, (2, 1)))
+        middle = np.exp(np.average(np.log(self.sizes), axis=0, weights=self.weights))
+        ends = np.tile(middle, (2, 1))
         ends[:, place] = self.sizes[:, place].min(), self.sizes[:, place].max()
         low, high = solution.predict(ends)
         without = self.sizes.copy()
