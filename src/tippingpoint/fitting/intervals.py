@@ -69,7 +69,7 @@ class Draws:
         return pd.DataFrame(self.parameters)
 
 
-class Frame(NamedTuple):
+class Scaled(NamedTuple):
     """A fitted law without units, and the way back.
 
     Attributes
@@ -126,33 +126,33 @@ def draws_for(
 
 
 def _posterior(fit: Estimate | SurfaceEstimate, resamples: int, random_state: int | None) -> Draws:
-    found, frame = posterior_for(fit)
+    found, scaled = posterior_for(fit)
     drawn = found.draw(resamples, np.random.default_rng(random_state))
     warnings = _unknown_spread(fit.runs)
     if drawn.effective < _LEAST_EFFECTIVE:
         warnings.append(
             f"The posterior is poorly resolved ({drawn.effective:.0f} effective tuples); intervals are rough."
         )
-    if _apart(fit, frame, drawn.theta):
+    if _apart(fit, scaled, drawn.theta):
         warnings.append(
             "The intervals lie apart from the fit: the law does not follow these runs closely enough for them to hold. "
             "Try another law, or the bootstrap."
         )
-    return _in_form(fit, frame.raw(drawn.theta), drawn.theta, "posterior", warnings)
+    return _in_form(fit, scaled.raw(drawn.theta), drawn.theta, "posterior", warnings)
 
 
-def _apart(fit: Estimate | SurfaceEstimate, frame: Frame, theta: Array) -> bool:
+def _apart(fit: Estimate | SurfaceEstimate, scaled: Scaled, theta: Array) -> bool:
     """Whether the draws miss the fitted curve at most of the runs, which only a law that is far off makes them do."""
-    m, some = len(frame.formula.weights), np.unique(np.linspace(0, len(fit.y) - 1, _LOOKED_AT).astype(int))
-    logs = (np.log(fit.sizes[some]) - frame.log_reference)[:, frame.told]
-    rows = np.vstack([frame.theta, theta])
-    own, *drawn = np.einsum("rm,rmn->rn", rows[:, :m], frame.formula.features(logs, rows[:, m:]))
+    m, some = len(scaled.formula.weights), np.unique(np.linspace(0, len(fit.y) - 1, _LOOKED_AT).astype(int))
+    logs = (np.log(fit.sizes[some]) - scaled.log_reference)[:, scaled.told]
+    rows = np.vstack([scaled.theta, theta])
+    own, *drawn = np.einsum("rm,rmn->rn", rows[:, :m], scaled.formula.features(logs, rows[:, m:]))
     slack = 1e-6 * np.abs(own)
     outside = (own < np.min(drawn, axis=0) - slack) | (own > np.max(drawn, axis=0) + slack)
     return bool(outside.mean() > 0.5)
 
 
-def posterior_for(fit: Estimate | SurfaceEstimate) -> tuple[Posterior, Frame]:
+def posterior_for(fit: Estimate | SurfaceEstimate) -> tuple[Posterior, Scaled]:
     """Return the posterior of a fit, over the axes that are told, and the way back to its units.
 
     Parameters
@@ -160,30 +160,30 @@ def posterior_for(fit: Estimate | SurfaceEstimate) -> tuple[Posterior, Frame]:
     fit : Estimate or SurfaceEstimate
         The fit to all runs; those of weight 0 do not count.
     """
-    frame = _additive_frame(fit) if isinstance(fit, Estimate) else _surface_frame(fit.solution)
+    scaled = _additive_scaled(fit) if isinstance(fit, Estimate) else _surface_scaled(fit.solution)
     counted = fit.weights > 0
     weights = fit.weights[counted]
     groups = groups_of(fit.runs.frame[counted], len(weights), weights)
-    logs = (np.log(fit.sizes[counted]) - frame.log_reference)[:, frame.told]
+    logs = (np.log(fit.sizes[counted]) - scaled.log_reference)[:, scaled.told]
     found = posterior_of(
-        frame.formula.in_units(frame.unit),
+        scaled.formula.in_units(scaled.unit),
         logs,
-        fit.y[counted] / frame.unit,
-        frame.theta,
-        fit.chosen.scaled(frame.unit),
+        fit.y[counted] / scaled.unit,
+        scaled.theta,
+        fit.chosen.scaled(scaled.unit),
         groups,
         weights=weights,
     )
-    return found, frame
+    return found, scaled
 
 
-def _surface_frame(solution: SurfaceSolution) -> Frame:
+def _surface_scaled(solution: SurfaceSolution) -> Scaled:
     told = np.ones(len(solution.log_reference), dtype=np.bool_)
     theta, reference = solution.theta, solution.log_reference
-    return Frame(solution.formula, told, theta, reference, solution.y_unit, tuple(solution.parameters))
+    return Scaled(solution.formula, told, theta, reference, solution.y_unit, tuple(solution.parameters))
 
 
-def _additive_frame(fit: Estimate) -> Frame:
+def _additive_scaled(fit: Estimate) -> Scaled:
     """Return the additive law over the axes that are told, under the constraints that say something of them."""
     solution, told = fit.solution, ~fit.solution.constant
     axes = [axis for axis, one in zip(fit.axes, told, strict=True) if one]
@@ -204,7 +204,7 @@ def _additive_frame(fit: Estimate) -> Frame:
     terms = (solution.coefficients * solution.reference**-solution.exponents)[told]
     theta = np.concatenate([[solution.floor / unit], terms / unit, exponents])
     names = ["floor", *(f"{axis}.{what}" for axis in fit.axes for what in ("coefficient", "exponent"))]
-    return Frame(law, told, theta, np.log(solution.reference), unit, tuple(names))
+    return Scaled(law, told, theta, np.log(solution.reference), unit, tuple(names))
 
 
 def _bootstrapped(fit: Estimate | SurfaceEstimate, resamples: int, random_state: int | None) -> Draws:
@@ -214,12 +214,12 @@ def _bootstrapped(fit: Estimate | SurfaceEstimate, resamples: int, random_state:
     theta = np.empty((resamples, 0))
     if not isinstance(fit, Estimate):
         theta, converged = _refitted(fit, fit.solution, fit.sizes, weights)
-        parameters = _surface_frame(fit.solution).raw(theta)
+        parameters = _surface_scaled(fit.solution).raw(theta)
     elif fit.held is not None:
         held = fit.held
         theta, converged = _refitted(fit, held.inner, fit.sizes[:, held.moving], weights)
         found, none = held.inner.raw(theta), np.zeros(resamples)
-        parameters = {name: found.get(name, none) for name in _additive_frame(fit).names}
+        parameters = {name: found.get(name, none) for name in _additive_scaled(fit).names}
     else:
         parameters, converged = _refitted_additive(fit, weights)
     warnings = list(blocks.warnings)

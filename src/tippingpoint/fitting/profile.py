@@ -43,7 +43,7 @@ def profile_intervals(fit: Estimate | SurfaceEstimate, level: float = 0.9) -> di
         The level is not between 0 and 1.
     """
     check_level(level)
-    found, frame = posterior_for(fit)
+    found, scaled = posterior_for(fit)
     shape, linear, loss, gram = found.region()
     freedom = max(len(found.data.target) - found.data.unknown - len(found.centre), 1)
     limit = float(loss.min()) * (1 + float(fisher.ppf(level, 1, freedom)) / freedom)
@@ -55,5 +55,5 @@ def profile_intervals(fit: Estimate | SurfaceEstimate, level: float = 0.9) -> di
     if found.data.floor:
         place = found.data.formula.weights.index("floor")
         low[place], high[place] = found.data.bounds
-    ends = [frame.raw(np.hstack([np.clip(linear + side * reach, low, high), shape])) for side in (-1.0, 1.0)]
+    ends = [scaled.raw(np.hstack([np.clip(linear + side * reach, low, high), shape])) for side in (-1.0, 1.0)]
     return {name: (float(ends[0][name].min()), float(ends[1][name].max())) for name in ends[0]}
