@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from tippingpoint.fitting.additive import fit_additive
+from tippingpoint.fitting.held_additive import fit_held_additive
 from tippingpoint.fitting.identifiability import Identifiability, given_terms, term_identifiability
 from tippingpoint.fitting.objectives import objective_named
+from tippingpoint.fitting.setting import FitSetting
 
 
 def judge(sizes: np.ndarray, y: np.ndarray, objective: str = "log") -> list[Identifiability]:
@@ -92,3 +94,36 @@ def test_axes_in_proportion_are_unidentified_even_without_noise() -> None:
     fit = fit_additive(np.column_stack([n, m]), 0.1 + (n / 1e3) ** -0.4 + (m / 1e5) ** -0.9)
     assert fit.status == "unidentified"
     assert "axis 0 and axis 1 grow in proportion" in fit.reasons[0]
+
+
+@pytest.mark.parametrize("unit", [1.0, 7.0])
+def test_weights_of_any_size_say_the_same(unit: float) -> None:
+    """Weights are up to one factor; how many runs count is told apart."""
+    sizes, y = grid(0.02, 0.05)
+    weights = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
+    fit = fit_additive(sizes, y, weights=weights, objective="log")
+    plain = term_identifiability(fit, sizes, y, objective_named("log"), weights=weights)
+    scaled = term_identifiability(
+        fit, sizes, y, objective_named("log"), weights=unit * weights, independent=weights.sum()
+    )
+    rows = np.repeat(np.arange(len(y)), weights.astype(int))
+    repeated = judge(sizes[rows], y[rows])
+    for one, two, three in zip(plain, scaled, repeated, strict=True):
+        assert one == two
+        assert (one.identified, one.flat, one.needed, one.reason) == (
+            three.identified, three.flat, three.needed, three.reason,
+        )  # fmt: skip
+
+
+def test_profiles_under_constraints_are_those_of_the_law() -> None:
+    """With bounds that do not bind, every finding is the one without them."""
+    sizes, y = grid(0.03, 0.05)
+    setting = FitSetting("log", bounds={"a.exponent": (0.0, 9.0)})
+    held = fit_held_additive(["a", "b"], sizes, y, setting, np.ones(len(y)))
+    mine = term_identifiability(held.solution, sizes, y, objective_named("log"), held=held)
+    for one, other in zip(mine, judge(sizes, y), strict=True):
+        assert (one.identified, one.flat, one.needed, one.at_bound, one.reason) == (
+            other.identified, other.flat, other.needed, other.at_bound, other.reason,
+        )  # fmt: skip
+        np.testing.assert_allclose(one.allowed, other.allowed, rtol=1e-5)
+        np.testing.assert_allclose(one.swing, other.swing, rtol=1e-5)

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from tippingpoint.fitting.additive import fit_additive
+from tippingpoint.fitting.surface import fit_surface
+from tippingpoint.laws.additive_formula import AdditiveFormula
+from tippingpoint.laws.constrained import constrain
 
 
 def curve(seed: int, floor: float, exponent: float) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +43,72 @@ def test_fifty_digit_oracle(objective: str, seed: int, floor: float, exponent: f
         start = tuple(mpmath.mpf(float(one)) for one in (fit.floor, scaled, fit.exponents[0]))
         exact = [float(one) for one in mpmath.findroot(gradient, start, tol=1e-60)]
     np.testing.assert_allclose([fit.floor, scaled, fit.exponents[0]], exact, rtol=1e-7)
+
+
+def test_fifty_digits_of_rates() -> None:
+    """The binomial objective of rates that were measured on different numbers of images, one of them 0."""
+    sizes = np.geomspace(10, 1e4, 9)
+    y = np.array([0.81, 0.44, 0.31, 0.17, 0.13, 0.06, 0.08, 0.0, 0.05])
+    weights = 1 / (1 / np.geomspace(100, 5000, 9) + 0.001)
+    fit = fit_additive(sizes[:, None], y, weights=weights, objective="binomial")
+    assert fit.floor > 0
+    with mpmath.workdps(50):
+        logs = [mpmath.log(mpmath.mpf(float(size)) / mpmath.mpf(float(fit.reference[0]))) for size in sizes]
+        rates, own = ([mpmath.mpf(float(one)) for one in column] for column in (y, weights))
+
+        def gradient(e: mpmath.mpf, c: mpmath.mpf, p: mpmath.mpf) -> list[mpmath.mpf]:
+            total = [mpmath.mpf(0)] * 3
+            for log_size, rate, weight in zip(logs, rates, own, strict=True):
+                power = mpmath.exp(-p * log_size)
+                fitted = e + c * power
+                slope = weight * ((1 - rate) / (1 - fitted) - rate / fitted)
+                for place, part in enumerate((1, power, -c * log_size * power)):
+                    total[place] += slope * part
+            return total
+
+        def loss(e: mpmath.mpf, c: mpmath.mpf, p: mpmath.mpf) -> mpmath.mpf:
+            total = mpmath.mpf(0)
+            for log_size, rate, weight in zip(logs, rates, own, strict=True):
+                fitted = e + c * mpmath.exp(-p * log_size)
+                total += weight * (1 - rate) * mpmath.log((1 - rate) / (1 - fitted))
+                total += weight * rate * mpmath.log(rate / fitted) if rate > 0 else 0
+            return total
+
+        scaled = fit.coefficients[0] * fit.reference[0] ** -fit.exponents[0]
+        start = tuple(mpmath.mpf(float(one)) for one in (fit.floor, scaled, fit.exponents[0]))
+        root = mpmath.findroot(gradient, start, tol=1e-60)
+        exact, least = [float(one) for one in root], float(loss(*root))
+    np.testing.assert_allclose([fit.floor, scaled, fit.exponents[0]], exact, rtol=1e-7)
+    np.testing.assert_allclose(fit.objective, least, rtol=1e-12)
+
+
+def test_fifty_digits_under_constraints() -> None:
+    """Two exponents that are one, and a known floor: least squares on logs over the three parameters left."""
+    generator = np.random.default_rng(4)
+    sizes = np.stack([axis.ravel() for axis in np.meshgrid([10.0, 100.0, 1e3], [1.0, 5.0, 25.0])], axis=-1)
+    y = (0.1 + 0.5 * (sizes[:, 0] / 10) ** -0.6 + 0.4 * sizes[:, 1] ** -0.6) * np.exp(0.02 * generator.normal(size=9))
+    law = constrain(AdditiveFormula(["a", "b"]), {"floor": 0.1}, {}, [["a.exponent", "b.exponent"]])
+    fit = fit_surface(law, sizes, y, objective="log")
+    with mpmath.workdps(50):
+        logs = [[mpmath.mpf(float(one)) for one in row] for row in np.log(sizes) - fit.log_reference]
+        targets, floor = [mpmath.mpf(float(one)) for one in y], mpmath.mpf(0.1)
+
+        def gradient(a: mpmath.mpf, b: mpmath.mpf, p: mpmath.mpf) -> list[mpmath.mpf]:
+            total = [mpmath.mpf(0)] * 3
+            for (first, second), target in zip(logs, targets, strict=True):
+                powers = mpmath.exp(-p * first), mpmath.exp(-p * second)
+                fitted = floor + a * powers[0] + b * powers[1]
+                slope = mpmath.log(fitted / target) / fitted
+                bend = -a * first * powers[0] - b * second * powers[1]
+                for place, part in enumerate((*powers, bend)):
+                    total[place] += slope * part
+            return total
+
+        own = [*(fit.theta[1:3] * fit.y_unit), fit.theta[3]]
+        exact = [float(one) for one in mpmath.findroot(gradient, tuple(map(mpmath.mpf, map(float, own))), tol=1e-60)]
+    np.testing.assert_allclose(own, exact, rtol=1e-7)
+    assert fit.parameters["floor"] == 0.1
+    assert fit.parameters["a.exponent"] == fit.parameters["b.exponent"]
 
 
 @pytest.mark.parametrize("unit", [1e-6, 1e6])

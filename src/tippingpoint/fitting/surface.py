@@ -21,6 +21,8 @@ from tippingpoint.fitting.descent import Descended, Problem, descend, values
 from tippingpoint.fitting.nnls import solve_bounded
 from tippingpoint.fitting.objectives import Objective, objective_named
 from tippingpoint.fitting.status import STATUSES
+from tippingpoint.laws.additive_formula import AdditiveFormula
+from tippingpoint.laws.constrained import Constrained
 from tippingpoint.laws.formula import Formula
 
 __all__ = ["Refitted", "SurfaceSolution", "fit_surface", "lowered", "refit_surface"]
@@ -160,6 +162,12 @@ def fit_surface(
         nested = _nested(formula, size, target, weight, chosen, data)
         starts = np.concatenate([nested, _starts(law, data, scaled, search)])
         best = _race(lowered(starts, problem), problem, search)
+        if len(nested) and np.isfinite(chosen.delta):  # the walk of delta leaves a good start, which may be the best
+            straight = descend(lowered(nested, problem), problem)
+            at = int(np.argmin(straight.value))
+            if straight.value[at] < best.value[0]:
+                row = slice(at, at + 1)
+                best = Descended(straight.theta[row], straight.value[row], straight.converged[row])
     status, reasons = _status(law, best, data)
     value = float(best.value[0]) * scaled.in_units(data.y_unit)
     return SurfaceSolution(formula, best.theta[0], data.log_reference, data.y_unit, value, status, reasons)
@@ -267,8 +275,12 @@ def lowered(starts: Array, problem: Problem) -> Array:
 
 
 def _nested(formula: Formula, sizes: Array, y: Array, weights: Array, objective: Objective, data: _Scaled) -> Array:
-    """Return starts at the additive law's fit, where the formula contains it."""
+    """Return starts at the additive law's fit, where the formula contains it, and at the fit without constraints."""
     k, none = sizes.shape[1], np.empty((0, len(formula.low)))
+    delta = objective.delta if np.isfinite(objective.delta) else 1e-3
+    if isinstance(formula, Constrained) and not isinstance(formula.inner, AdditiveFormula):
+        free = fit_surface(formula.inner, sizes, y, weights=weights, objective=objective.name, huber_delta=delta)
+        return formula.brought_in(free.theta[None])
     if formula.from_additive(np.ones(1 + k), np.ones(k)) is None:
         return none
     inner = fit_additive(
@@ -276,7 +288,7 @@ def _nested(formula: Formula, sizes: Array, y: Array, weights: Array, objective:
         y,
         weights=weights,
         objective=objective.name,
-        huber_delta=objective.delta if np.isfinite(objective.delta) else 1e-3,
+        huber_delta=delta,
         max_exponent=formula.max_exponent,
     )
     terms = inner.coefficients * np.exp(-inner.exponents * data.log_reference)

@@ -118,8 +118,10 @@ class Constrained(Formula):
     def from_additive(self, weights: Array, exponents: Array) -> Array | None:
         """Return the law's starts, brought inside the constraints."""
         found = self.inner.from_additive(weights, exponents)
-        if found is None:
-            return None
+        return None if found is None else self.brought_in(found)
+
+    def brought_in(self, found: Array) -> Array:
+        """Return parameters (R, m + q) of the law without constraints, brought inside the bounds of its shapes."""
         m = len(self.weights)
         count = np.maximum(self._map.sum(axis=1), 1.0)
         shape = np.clip(found[:, m:] @ self._map.T / count, self.low[m:], self.high[m:])
@@ -206,17 +208,17 @@ class _Reader:
     def __init__(self, formula: Formula) -> None:
         self.formula = formula
         self.faults: list[str] = []
-        self._shapes = {shape.name: place for place, shape in enumerate(formula.shapes)}
+        self._shapes = _free_of_units(formula)
         self._names = [*([_FLOOR] if _FLOOR in formula.weights else []), *self._shapes]
 
     def knows(self, name: str) -> bool:
         """Whether a parameter can be held; say why if not."""
         if name in self._names:
             return True
-        if name in self.formula.weights:
+        if name in self.formula.weights or name in {shape.name for shape in self.formula.shapes}:
             other = "the floor or an exponent" if _FLOOR in self._names else "an exponent"
             self.faults.append(
-                f"{name} is a coefficient, which is solved for and cannot be held; fix or bound {other} instead."
+                f"{name} is a coefficient, which is found by the fit and cannot be held; fix or bound {other} instead."
             )
         elif name == _FLOOR:
             self.faults.append(f"The {self.formula.name} law has no floor that could be held.")
@@ -296,7 +298,11 @@ class _Reader:
         """Return the free, distinct shape parameters, and the values of the others."""
         together = {name: tuple(group) for group in shared for name in group}
         found, values = [], {}
-        for names in dict.fromkeys(together.get(name, (name,)) for name in self._shapes):
+        for names in dict.fromkeys(together.get(shape.name, (shape.name,)) for shape in self.formula.shapes):
+            if names[0] not in self._shapes:
+                at = [shape.name for shape in self.formula.shapes].index(names[0])
+                found.append(_Group((at,), self.formula.shapes[at].low, self.formula.shapes[at].high))
+                continue
             ends = [spans.get(name, self.default(name)) for name in names]
             low, high = max(low for low, _ in ends), min(high for _, high in ends)
             known = {fixed[name] for name in names if name in fixed}
@@ -314,6 +320,18 @@ class _Reader:
             else:
                 found.append(_Group(tuple(self._shapes[name] for name in names), low, high))
         return found, values
+
+
+def _free_of_units(formula: Formula) -> dict[str, int]:
+    """Return the places of the shapes that mean the same in any unit, by name: exponents, and no coefficients."""
+    middle = np.array([[(shape.usual[0] + shape.usual[1]) / 2 for shape in formula.shapes]])
+    weights = np.ones((1, len(formula.weights)))
+    raws = [formula.raw(weights, middle, np.full(len(formula.axes), place)) for place in (0.0, 1.0)]
+    return {
+        shape.name: place
+        for place, shape in enumerate(formula.shapes)
+        if all(abs(float(raw[shape.name][0]) - middle[0, place]) <= 1e-9 * abs(middle[0, place]) for raw in raws)
+    }
 
 
 def _float(value: Any) -> float:
