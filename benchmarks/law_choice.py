@@ -17,8 +17,7 @@ The claim: the mean score of ``auto`` is at most 1.1 times that of the best of t
 *for each case with hindsight*, which no rule can do. It holds on the simulated studies (1.00; the exit status says so)
 and on the 13 cases of our study (0.99). As geometric mean of the ratios of single cases it holds on the simulated
 studies (0.97) and NOT on our study: 1.12, 0.99 on the ten finetuned cases and 1.69 on the three pretrained ones. There
-one or two scales can be held out, of 10 to 30 runs in five blocks whose replicates differ by about 5%; the laws differ
-less than that, and the law that was nearest at the last seen scale is not the nearest at the next.
+one or two scales can be held out, and the law that is nearest at the last seen scale is not the nearest at the next.
 ``law_rules.py`` tries other rules on the same backtests and tells why none is shipped in its place.
 
 Variants tried before this was written: about 30 weightings on 63 simulated studies with other seeds (0-20): powers 1,
