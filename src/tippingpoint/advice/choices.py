@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tippingpoint.advice.cost import Bill
+from tippingpoint.advice.cost import Bill, FlopsModel
 from tippingpoint.advice.family import Family
 from tippingpoint.advice.question import Question
 from tippingpoint.advice.search import Amounts, Space, best_for_budget, cheapest_for_target, least_along
@@ -17,6 +18,8 @@ from tippingpoint.advice.search import Amounts, Space, best_for_budget, cheapest
 __all__ = [
     "ENDLESS",
     "LEAST_SIZES",
+    "PRECISE",
+    "ROUGH",
     "Choice",
     "Found",
     "bill",
@@ -33,6 +36,7 @@ __all__ = [
 Array = NDArray[np.float64]
 
 LEAST_SIZES = 3  #: of models, that another size can be advised from
+PRECISE, ROUGH = 6, 2  #: grids after the first, in the search for a model's size
 ENDLESS = 1e280  #: a size at which every term that falls is gone
 _SLACK = 1e-9  # relative: rounding must not lose an image to floating point
 
@@ -53,6 +57,12 @@ class Choice:
     family: Family
     n_params: float | None
     only: str | None = None
+
+    @cached_property
+    def flops(self) -> FlopsModel | None:
+        """FLOPs of one training of this model."""
+        whole = self.family.flops
+        return whole if whole is None or self.n_params is None else whole.at("n_params", self.n_params)
 
     def sizes(self, images: Array, labels: Array) -> dict[str, Array]:
         """Return every size that the recipe has."""
@@ -100,7 +110,7 @@ def models_of(choice: Choice, question: Question) -> list[Choice]:
 
 def _compute(choice: Choice, question: Question, sizes: dict[str, Array], shape: tuple[int, ...]) -> Array:
     """Return the price of the GPU-hours of one training."""
-    price, flops, speed = question.prices.gpu_hour, choice.family.flops, question.flops_per_hour
+    price, flops, speed = question.prices.gpu_hour, choice.flops, question.flops_per_hour
     if price is None or flops is None or speed is None:
         return np.zeros(shape)
     return np.broadcast_to(flops(sizes) * (price / speed), shape)
@@ -152,8 +162,16 @@ def _kept(
     return (have, have) if span[0] <= have <= span[1] else None
 
 
-def solve(choice: Choice, question: Question) -> Found | None:
-    """Return the best amounts of a choice, and with ``any_size`` the best size of its model; None if none will do."""
+def solve(choice: Choice, question: Question, rounds: int = PRECISE) -> Found | None:
+    """Return the best amounts of a choice, and with ``any_size`` the best size of its model; None if none will do.
+
+    Parameters
+    ----------
+    choice : Choice
+    question : Question
+    rounds : int, default PRECISE
+        Grids of free sizes; ROUGH ones leave a size within a tenth, which is enough to tell who is best.
+    """
     if not _free(choice.family, question):
         return _solved(choice, question)
     sizes = [one.n_params or 0.0 for one in models_of(choice, question)]
@@ -163,15 +181,15 @@ def solve(choice: Choice, question: Question) -> Found | None:
         found = _solved(replace(choice, n_params=math.exp(log_size)), question)
         return math.inf if found is None else _rank(found, question)[0]
 
-    best = float(round(math.exp(least_along(value, *ends))))
+    best = float(round(math.exp(least_along(value, *ends, rounds=rounds))))
     tried = sorted({min(max(best, sizes[0]), sizes[-1]), *sizes})
     found = [_solved(replace(choice, n_params=size), question) for size in tried]
     return min((one for one in found if one is not None), key=lambda one: _rank(one, question), default=None)
 
 
-def solve_all(families: list[Family], question: Question) -> list[Found]:
+def solve_all(families: list[Family], question: Question, rounds: int = PRECISE) -> list[Found]:
     """Return every choice that can be had; one whose law says the impossible there (an error of 1 or more) cannot."""
-    solved = [solve(choice, question) for choice in choices_of(families, question)]
+    solved = [solve(choice, question, rounds) for choice in choices_of(families, question)]
     top = math.inf if question.highest is None else question.highest
     return [one for one in solved if one is not None and one.amounts.error < top]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = ["Bill", "FlopsModel", "Prices", "SizeCurve", "fit_flops", "measured_s
 Array = NDArray[np.float64]
 
 _MOST_KNOTS = 9
+_FAR = 60.0  # log sizes beyond the data
 #: Each part of the FLOPs, and the sizes that it depends on.
 _PARTS: dict[str, tuple[str, ...]] = {
     "pretrain_flops": ("n_pretrain", "n_params"),
@@ -73,27 +75,35 @@ class SizeCurve:
     level: float
     knots: dict[str, tuple[Array, Array]]
 
+    @cached_property
+    def _lines(self) -> dict[str, tuple[Array, Array]]:
+        """The broken lines with their first and last pieces drawn out far beyond the data."""
+        lines = {}
+        for name, (x, y) in self.knots.items():
+            first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[-1] - y[-2]) / (x[-1] - x[-2])
+            far = np.concatenate([[x[0] - _FAR], x, [x[-1] + _FAR]])
+            lines[name] = (far, np.concatenate([[y[0] - first * _FAR], y, [y[-1] + last * _FAR]]))
+        return lines
+
     def __call__(self, sizes: Mapping[str, Array]) -> Array:
         """Return the quantity at sizes, arrays of one shape."""
         total = np.asarray(self.level)
-        for name, (x, y) in self.knots.items():
-            total = total + _broken_line(np.log(sizes[name]), x, y)
+        for name, (x, y) in self._lines.items():
+            total = total + np.interp(np.log(sizes[name]), x, y)
         result: Array = np.exp(total)
         return result
+
+    def at(self, name: str, size: float) -> SizeCurve:
+        """Return the curve over the other sizes, one of them being fixed."""
+        if name not in self.knots:
+            return self
+        level = self.level + float(np.interp(np.log(size), *self._lines[name]))
+        return SizeCurve(level, {other: line for other, line in self.knots.items() if other != name})
 
     def grows(self, name: str) -> bool:
         """Say whether the quantity still grows with a size at the largest one measured."""
         x, y = self.knots.get(name, (np.zeros(1), np.zeros(1)))
         return len(x) > 1 and bool(y[-1] - y[-2] > 1e-6 * (x[-1] - x[-2]))
-
-
-def _broken_line(at: Array, x: Array, y: Array) -> Array:
-    """Return a broken line through (x, y), the first and last piece going on beyond its ends."""
-    inside = np.interp(at, x, y)
-    above = y[-1] + (at - x[-1]) * (y[-1] - y[-2]) / (x[-1] - x[-2])
-    below = y[0] + (at - x[0]) * (y[1] - y[0]) / (x[1] - x[0])
-    result: Array = np.where(at > x[-1], above, np.where(at < x[0], below, inside))
-    return result
 
 
 def fit_curve(columns: Mapping[str, Array], y: Array) -> SizeCurve:
@@ -143,6 +153,10 @@ class FlopsModel:
         for curve in self.parts.values():
             total = total + curve(sizes)
         return total
+
+    def at(self, name: str, size: float) -> FlopsModel:
+        """Return the model over the other sizes, one of them being fixed."""
+        return FlopsModel({part: curve.at(name, size) for part, curve in self.parts.items()})
 
     def grows(self, size: str) -> bool:
         """Say whether the cost still grows with a size at the largest one measured."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tippingpoint.advice.choices import Found, ranked, solve_all
+from tippingpoint.advice.choices import ROUGH, Found, ranked, solve_all
 from tippingpoint.advice.family import AMOUNTS, Family
 from tippingpoint.advice.options import beats
 from tippingpoint.advice.question import Question
@@ -29,6 +29,7 @@ __all__ = [
 _WHOLE = 0.99  # share of the error from which a part is the whole
 _MOST = 1e6  # a factor beyond it is said as out of reach
 _THING = {"image": "an image", "label": "a label", "gpu_hour": "a GPU-hour"}
+_SAME_SIZE = 0.25  # difference of log sizes
 _ADDITIVE = "additive"
 
 
@@ -100,7 +101,8 @@ def _term_sentence(best: Found, option: Option, question: Question) -> str:
     else:
         remedy = f"no amount of {things(axis)} within reason would halve it."
     if floor > part:
-        lead = f"Most of what is left is the floor, {score(floor)}, which no amount of anything removes. Next comes "
+        more = join([things(name) for name in shares])
+        lead = f"Most of what is left is the floor, {score(floor)}, which no amount of {more} removes. Next comes "
         return f"{lead}{noun}, {told}: {remedy}"
     return f"The largest part of what is left is {noun}, {told}: {remedy}"
 
@@ -136,7 +138,7 @@ def sensitivity(best: Found, families: list[Family], question: Question) -> list
     for name, price in question.prices._asdict().items():
         for factor in (0.5, 2.0) if price is not None else ():
             other = question.with_price(name, factor)
-            solved = solve_all(families, other)
+            solved = solve_all(families, other, ROUGH)
             top = ranked(solved, other)[0] if solved else None
             found.append(
                 {
@@ -153,12 +155,12 @@ def sensitivity(best: Found, families: list[Family], question: Question) -> list
 
 
 def _same(one: Found, other: Found, question: Question) -> bool:
-    """Say whether recipe, teacher and model agree; a free size may move by a tenth."""
+    """Say whether recipe, teacher and model agree; a free size may move by a quarter."""
     if one.choice.family is not other.choice.family:
         return False
     sizes = one.choice.n_params, other.choice.n_params
     if question.any_size and sizes[0] and sizes[1]:
-        return abs(math.log(sizes[0] / sizes[1])) < 0.1
+        return abs(math.log(sizes[0] / sizes[1])) < _SAME_SIZE
     return sizes[0] == sizes[1]
 
 
@@ -183,7 +185,7 @@ def money_sentence(families: list[Family], question: Question) -> str | None:
     told = []
     for factor, words in ((0.5, "Half the budget"), (2.0, "twice")):
         other = question.with_budget(question.budget * factor)
-        solved = solve_all(families, other)
+        solved = solve_all(families, other, ROUGH)
         reached = f"reach {score(ranked(solved, other)[0].amounts.error)}" if solved else "pay for no training"
         told.append(f"{words} ({money(other.budget or 0)}) would {reached}")
     return f"{told[0]}, {told[1]}."

@@ -11,6 +11,7 @@ from tippingpoint.boundary.words import target_words
 __all__ = ["as_text"]
 
 _SHOWN = 6  # next-best options
+_TRACE = 5e-4  # share of the error below which a part is printed as 0
 _OVERLAP = 1.01  # parts whose sum exceeds the error by more are not additive
 _LABEL = 18  # columns of a fact's name
 
@@ -41,7 +42,8 @@ def _facts(advice: Advice, best: Option) -> list[str]:
     facts.append(("with", ", ".join(sized(size, axis) for axis, size in best.sizes.items())))
     paid = money(best.cost.total) + (f" of {money(budget)}" if budget is not None else "")
     facts.append(("cost", f"{paid}: " + ", ".join(f"{name} {money(sum_)}" for name, sum_ in _paid(best))))
-    left = [f"{axis} {score(part)} ({percent(part / best.error)})" for axis, part in best.shares.items()]
+    parts = {axis: part if part > _TRACE * best.error else 0.0 for axis, part in best.shares.items()}
+    left = [f"{axis} {score(part)} ({percent(part / best.error)})" for axis, part in parts.items()]
     overlap = " (in this law the parts overlap)" if sum(best.shares.values()) > _OVERLAP * best.error else ""
     facts.append(("what is left", ", ".join(left) + overlap))
     far = [f"{axis} {factor:.2g} times" for axis, factor in best.outside.items() if factor > 1]

@@ -2,10 +2,8 @@ r"""The best amounts of images and labels for a budget, or the cheapest ones tha
 
 Notation: n images, t labels; y(n, t) the expected error; C(n, t) the cost, which never falls as an amount grows.
 
-* Budget B: for every t, n may go up to the largest one with C(n, t) <= B. The amounts that can be paid for are
-  therefore a rectangle in (log t, u), with u in [0, 1] the place between the least and the largest n on a log scale.
-  A grid over it, and finer grids about its best points, find the least y. For a law that falls in n the best has u = 1:
-  the budget's line, on which the search is exact.
+* Budget B: for every t, n may go up to the largest one with C(n, t) <= B. Below it the n of least y is found, for a law
+  that falls in n that largest one: the budget's line, on which the search is exact. Then the least y over t.
 * Target: for every t, the least n with y(n, t) <= target; then the least C over t.
 
 Both are deterministic, need no derivative and no convexity, and hold for laws that rise somewhere.
@@ -25,11 +23,14 @@ __all__ = ["Amounts", "Space", "best_for_budget", "cheapest_for_target", "least_
 Array = NDArray[np.float64]
 Surface = Callable[[Array, Array], Array]
 
-_COARSE = (129, 17)  # places of log t and of u in the first grid
-_FINE = 17  # places of each in the later ones
+_COARSE = 129  # places of log t in the first grid
+_FINE = 17  # places of the later ones
 _ROUNDS = 11
-_ENOUGH = 1e-13  # relative fall from one grid to the next, at which the search ends
+_ENOUGH = 1e-7  # width of a grid of log t at which the search ends
+_ROUNDS_OF_IMAGES = 9
+_SURE = 4  # grids of log n after which the largest n is taken for the best
 _PIECES = 16  # that a log range is cut into at once
+_FEW_CUTS = 5
 _CUTS = 11  # 16^-11: below 1e-12 of a size
 _BASINS = 3  # local minima that are refined
 _WASTED = 1e-9  # relative fall of the error that is not worth an image
@@ -85,21 +86,42 @@ def best_for_budget(space: Space, budget: float) -> Amounts | None:
         return None
     top_t = float(_largest(lambda t: space.cost(np.full_like(t, least_n), t) <= budget, least_t, np.array([most_t]))[0])
 
-    def points(log_t: Array, u: Array) -> tuple[Array, Array]:
-        t = np.clip(np.exp(log_t), least_t, top_t)
+    def best_images(log_t: Array) -> tuple[Array, Array]:
+        t = _sizes(log_t, (least_t, top_t))
         paid = functools.partial(_paid, space, t, budget)
-        top = _largest(paid, least_n, np.full_like(t, most_n))
-        n = least_n * (top / least_n)[:, None] ** u[None, :]
-        n[:, u == 1] = top[:, None]
-        return n, np.broadcast_to(t[:, None], n.shape)
+        cuts = _CUTS if len(t) < _COARSE else _FEW_CUTS  # the first grid only has to find the basins
+        return _best_images(space, t, _largest(paid, least_n, np.full_like(t, most_n), cuts))
 
-    def value(log_t: Array, u: Array) -> Array:
-        n, t = points(log_t, u)
-        return space.error(n.ravel(), t.ravel()).reshape(n.shape)
+    log_t = _least(lambda logs: best_images(logs)[1], (np.log(least_t), np.log(top_t)))
+    place = np.array([log_t])
+    images = float(best_images(place)[0][0])
+    return _trimmed(space, _amounts(space, images, float(_sizes(place, (least_t, top_t))[0])))
 
-    log_t, u = _least(value, (np.log(least_t), np.log(top_t)))
-    n, t = points(np.array([log_t]), np.array([u]))
-    return _trimmed(space, _amounts(space, float(n[0, 0]), float(t[0, 0])))
+
+def _best_images(space: Space, t: Array, top: Array) -> tuple[Array, Array]:
+    """Return for each t, shape (p,), the n up to ``top`` of least error, as large as possible, and that error."""
+    low, high, rows = np.full_like(top, np.log(space.images[0])), np.log(top), np.arange(len(t))
+    steps, ends = np.linspace(0, 1, _FINE), (np.full_like(top, space.images[0]), top)
+    for turn in range(_ROUNDS_OF_IMAGES):
+        ladder = low[:, None] + (high - low)[:, None] * steps
+        n = np.clip(np.exp(ladder), ends[0][:, None], ends[1][:, None])
+        n[:, -1] = np.where(high >= np.log(top), top, n[:, -1])
+        error = space.error(n.ravel(), np.repeat(t, len(steps))).reshape(n.shape)
+        place = len(steps) - 1 - error[:, ::-1].argmin(axis=1)
+        images, least = n[rows, place], error[rows, place]
+        if turn >= _SURE and (images == top).all():
+            break
+        low = ladder[rows, np.maximum(place - 1, 0)]
+        high = ladder[rows, np.minimum(place + 1, len(steps) - 1)]
+    return images, least
+
+
+def _sizes(logs: Array, ends: tuple[float, float]) -> Array:
+    """Return sizes from their logs, the ends exactly."""
+    low, high = np.log(ends)
+    inside = np.clip(np.exp(logs), *ends)
+    found: Array = np.where(logs <= low, ends[0], np.where(logs >= high, ends[1], inside))
+    return found
 
 
 def _paid(space: Space, t: Array, budget: float, n: Array) -> NDArray[np.bool_]:
@@ -107,14 +129,14 @@ def _paid(space: Space, t: Array, budget: float, n: Array) -> NDArray[np.bool_]:
     return space.cost(n, np.broadcast_to(t[:, None], n.shape)) <= budget
 
 
-def _largest(holds: Callable[[Array], NDArray[np.bool_]], least: float, most: Array) -> Array:
+def _largest(holds: Callable[[Array], NDArray[np.bool_]], least: float, most: Array, cuts: int = 11) -> Array:
     """Return the largest sizes up to ``most``, shape (p,), for which a condition holds that is true at ``least``.
 
-    The condition takes an array (p, s) and must be false above the size that is sought.
+    The condition takes an array (p, s) and must be false above the size that is sought. Eleven cuts leave 1e-12 of it.
     """
     low, high = np.full_like(most, np.log(least)), np.log(most)
     done = holds(most[:, None])[:, 0]
-    for _ in range(_CUTS):
+    for _ in range(cuts):
         low, high = _cut(lambda logs: holds(np.exp(logs)), low, high)
     found: Array = np.where(done, most, np.maximum(np.exp(low), least))
     return found
@@ -133,44 +155,27 @@ def _grid(low: float, high: float, count: int) -> Array:
     return np.linspace(low, high, count) if high > low else np.array([low])
 
 
-def _least(value: Callable[[Array, Array], Array], ends: tuple[float, float]) -> tuple[float, float]:
-    """Return where a function of (log t, u) is least, u in [0, 1]; u as large as possible among equals."""
-    first, second = _grid(*ends, _COARSE[0]), np.linspace(0, 1, _COARSE[1])
-    table = value(first, second)
-    line = table.min(axis=1)
+def _least(value: Callable[[Array], Array], ends: tuple[float, float]) -> float:
+    """Return where a function of log t is least: a grid, then finer ones about its best local minima."""
+    grid = _grid(*ends, _COARSE)
+    line = value(grid)
     if not np.isfinite(line.min()):
-        return float(first[0]), 1.0
+        return float(grid[0])
     before, after = np.concatenate([[np.inf], line[:-1]]), np.concatenate([line[1:], [np.inf]])
     basins = np.flatnonzero((line <= before) & (line <= after))
     basins = basins[np.argsort(line[basins], kind="stable")][:_BASINS]
-    best = (np.inf, 0.0, 0.0)
-    for row in basins:
-        column = _last_least(table[row])
-        best = min(best, _refined(value, (first, second), (int(row), column)))
-    return best[1], best[2]
+    return min(_refined(value, grid, int(place)) for place in basins)[1]
 
 
-def _last_least(values: Array) -> int:
-    """Return the last place of the smallest value."""
-    return int(np.flatnonzero(values <= values.min())[-1])
-
-
-def _refined(
-    value: Callable[[Array, Array], Array], grid: tuple[Array, Array], at: tuple[int, int]
-) -> tuple[float, float, float]:
-    """Return the least value near a grid point, with its place; ever finer grids between the point's neighbours."""
-    (first, second), (row, column) = grid, at
-    found = (np.inf, 0.0, 0.0)
+def _refined(value: Callable[[Array], Array], grid: Array, place: int) -> tuple[float, float]:
+    """Return the least value near a grid point, and where it is; each grid spans the last one's neighbours."""
+    found = (np.inf, float(grid[place]))
     for _ in range(_ROUNDS):
-        first = _grid(float(first[max(row - 1, 0)]), float(first[min(row + 1, len(first) - 1)]), _FINE)
-        second = _grid(float(second[max(column - 1, 0)]), float(second[min(column + 1, len(second) - 1)]), _FINE)
-        table = value(first, second)
-        row = int(table.min(axis=1).argmin())
-        column = _last_least(table[row])
-        least, before = float(table[row, column]), found[0]
-        if least <= before:
-            found = (least, float(first[row]), float(second[column]))
-        if np.isfinite(before) and before - least <= _ENOUGH * abs(before):
+        grid = _grid(float(grid[max(place - 1, 0)]), float(grid[min(place + 1, len(grid) - 1)]), _FINE)
+        line = value(grid)
+        place = int(line.argmin())
+        found = min(found, (float(line[place]), float(grid[place])))
+        if np.ptp(grid) < _ENOUGH:
             break
     return found
 
@@ -210,7 +215,7 @@ def cheapest_for_target(space: Space, target: float) -> Amounts | None:
     ladder[0], ladder[-1] = least_n, most_n
 
     def needed(log_t: Array) -> Array:
-        t = np.clip(np.exp(log_t), least_t, most_t)
+        t = _sizes(log_t, space.labels)
         good = _reached(space, np.broadcast_to(ladder, (len(t), len(ladder))), t, target)
         place = good.argmax(axis=1)
         low, high = np.log(ladder[np.maximum(place - 1, 0)]), np.log(ladder[place])
@@ -223,16 +228,15 @@ def cheapest_for_target(space: Space, target: float) -> Amounts | None:
         n_best = np.where(place == 0, least_n, np.minimum(np.exp(high), ladder[place]))
         return np.where(good.any(axis=1), n_best, np.nan)
 
-    def value(log_t: Array, u: Array) -> Array:
-        n, t = needed(log_t), np.clip(np.exp(log_t), least_t, most_t)
-        cost = np.where(np.isfinite(n), space.cost(np.nan_to_num(n, nan=most_n), t), np.inf)
-        return np.repeat(cost[:, None], len(u), axis=1)
+    def value(log_t: Array) -> Array:
+        n, t = needed(log_t), _sizes(log_t, space.labels)
+        cost: Array = np.where(np.isfinite(n), space.cost(np.nan_to_num(n, nan=most_n), t), np.inf)
+        return cost
 
-    log_t, _ = _least(value, (np.log(least_t), np.log(most_t)))
-    images = float(needed(np.array([log_t]))[0])
-    if not np.isfinite(images):
-        return None
-    return _amounts(space, images, float(np.clip(np.exp(log_t), least_t, most_t)))
+    log_t = _least(value, (np.log(least_t), np.log(most_t)))
+    place = np.array([log_t])
+    images = float(needed(place)[0])
+    return _amounts(space, images, float(_sizes(place, space.labels)[0])) if np.isfinite(images) else None
 
 
 def _reached(space: Space, n: Array, t: Array, target: float) -> NDArray[np.bool_]:
@@ -241,17 +245,17 @@ def _reached(space: Space, n: Array, t: Array, target: float) -> NDArray[np.bool
     return space.error(n.ravel(), labels.ravel()).reshape(n.shape) <= target
 
 
-def least_along(value: Callable[[float], float], low: float, high: float, coarse: int = 17, rounds: int = 4) -> float:
+def least_along(value: Callable[[float], float], low: float, high: float, coarse: int = 11, rounds: int = 6) -> float:
     """Return where a function of one number is least: a grid, then finer ones between the best point's neighbours.
 
     Parameters
     ----------
     value : callable
     low, high : float
-    coarse : int, default 17
-        Points of the first grid; later ones have 9.
-    rounds : int, default 4
-        Grids after the first; each is four times as fine.
+    coarse : int, default 11
+        Points of the first grid; later ones have 7.
+    rounds : int, default 6
+        Grids after the first; each is three times as fine.
     """
     points = np.linspace(low, high, coarse)
     best = (np.inf, low)
@@ -259,5 +263,5 @@ def least_along(value: Callable[[float], float], low: float, high: float, coarse
         found = [value(float(point)) for point in points]
         place = int(np.argmin(found))
         best = min(best, (found[place], float(points[place])))
-        points = np.linspace(points[max(place - 1, 0)], points[min(place + 1, len(points) - 1)], 9)
+        points = np.linspace(points[max(place - 1, 0)], points[min(place + 1, len(points) - 1)], 7)
     return best[1]

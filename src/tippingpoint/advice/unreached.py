@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tippingpoint.advice.choices import Found, choices_of, corner, models_of
-from tippingpoint.advice.family import Family
+from tippingpoint.advice.family import AMOUNTS, Family
 from tippingpoint.advice.hinges import with_amounts
 from tippingpoint.advice.options import draws_of, endless, option_of
 from tippingpoint.advice.question import Question
@@ -46,7 +46,11 @@ def not_reached(
     else:
         sentence, chance = _below_floor(question, lowest, floor)
     option = option_of(closest, question, kind="closest")
-    remedies = "Measure more sizes to see further" if below else "Only another recipe, model or data set could"
+    family = lowest.choice.family
+    more = [f"more {things(axis)}" for axis in AMOUNTS if axis in family.axes and question.price(axis) is None]
+    remedies = "Measure more sizes to see further"
+    if not below:
+        remedies = f"Only {', '.join([*more, 'another recipe, model or data set'])} could reach it"
     hint = f"{remedies}; the closest that may be advised is {with_amounts(closest)}: {score(closest.amounts.error)}."
     return Advice(
         question=question.to_dict(),
@@ -66,7 +70,7 @@ def not_reached(
 def _buyable(found: Found, question: Question) -> tuple[str, ...]:
     """Return the amounts of which there could be endlessly many."""
     axes = found.choice.family.axes
-    return tuple(axis for axis in ("n_pretrain", "n_finetune") if axis in axes and question.price(axis) is not None)
+    return tuple(axis for axis in AMOUNTS if axis in axes and question.price(axis) is not None)
 
 
 def _floor(found: Found, question: Question) -> float:
@@ -99,11 +103,12 @@ def _below_floor(question: Question, lowest: Found, floor: float) -> tuple[str, 
 
 def _too_far(question: Question, closest: Found, floor: float) -> str:
     """Return the sentence for a target that the law meets only farther out than may be advised."""
-    guess = option_of(closest, question)
+    guess, factor = option_of(closest, question), question.max_extrapolation
+    reach = "the data" if factor == 1 else f"{factor:g} times the data"
     interval = span(guess.interval, question.level)
     return (
-        f"{score(question.target_error or 0.0)} is out of reach here: within {question.max_extrapolation:g} times the "
-        f"data the least expected {target_words(question.target)} is {score(guess.error)} ({interval}). The law falls "
-        f"on to {score(floor if floor > _NOTHING else 0.0)} with endless amounts, but nothing that far from the data "
-        "is recommended."
+        f"{score(question.target_error or 0.0)} is out of reach here: within {reach} the least expected "
+        f"{target_words(question.target)} is {score(guess.error)} ({interval}). The law falls on to "
+        f"{score(floor if floor > _NOTHING else 0.0)} with endless amounts, but nothing that far from the data is "
+        "recommended."
     )
