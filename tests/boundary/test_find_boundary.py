@@ -67,8 +67,10 @@ def test_same_seed_same_answer_whatever_the_order(study: pd.DataFrame) -> None:
 def test_the_other_recipe_first_turns_every_sign(study: pd.DataFrame) -> None:
     edge, mirrored = ask(study), ask(study, recipes=("distilled", "scratch"))
     assert mirrored.regime == "above"
-    np.testing.assert_allclose(mirrored.crossings[0].value, edge.crossings[0].value, rtol=1e-6)
-    np.testing.assert_allclose(mirrored.curve_["difference"], -edge.curve_["difference"], atol=1e-9)
+    np.testing.assert_allclose(mirrored.crossings[0].value, edge.crossings[0].value, rtol=0.02)  # other draws
+    band = (edge.curve_["high"] - edge.curve_["low"]).to_numpy()
+    apart = np.abs(mirrored.curve_["difference"] + edge.curve_["difference"]).to_numpy()
+    assert (apart < 0.25 * band).all()  # the laws that are shown are another draw
     assert "scratch is better from about" in mirrored.sentence
 
 
@@ -100,7 +102,7 @@ def test_one_block_gives_no_interval(make_study: Make) -> None:
     assert edge.regime_probability == {}
     assert edge.crossings[0].interval is None
     assert edge.curve_["low"].isna().all()
-    assert any("missing" in text or "one seed block" in text for text in edge.warnings)
+    assert any("one seed block" in text for text in edge.warnings)
 
 
 def test_unpaired_recipes_are_said(study: pd.DataFrame) -> None:
@@ -133,10 +135,10 @@ def test_curve_and_probabilities_are_whole(study: pd.DataFrame) -> None:
 def test_pooled_axes_reach_sizes_that_were_not_measured(make_study: Make) -> None:
     frame = make_study(n_finetune=(50, 100, 200, 400), students=(51216, 201888), noise=0.005)
     held = ask(frame, at={"n_params": 51216, "n_finetune": 100}, pool="none")
-    pooled = ask(frame, at={"n_params": 51216, "n_finetune": 100})
+    pooled = ask(frame, at={"n_params": 51216, "n_finetune": 100}, pool="all")
     between = ask(frame, at={"n_params": 51216, "n_finetune": 150})
     assert [law.n_runs for law in held.laws_] == [42, 42]
-    assert [law.n_runs for law in pooled.laws_] == [168, 168]
+    assert [law.n_runs for law in pooled.laws_] == [336, 336]
     np.testing.assert_allclose(np.log(pooled.crossings[0].value / held.crossings[0].value), 0, atol=0.3)
     assert any("was not measured" in text for text in between.warnings)
     assert not len(between.paired_)
@@ -153,7 +155,7 @@ def test_along_the_teacher_only_one_power_is_left(make_study: Make) -> None:
     edge = ask(pd.concat(parts), along="n_params_teacher")
     assert edge.difference_.a == 0
     assert edge.regime_global in ("above", "never")
-    assert edge.laws_[0].axes == ()
+    assert edge.laws_[0].coefficient == 0
 
 
 def test_the_answer_prints_and_is_json(study: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """Two recipes, and where the difference of their errors is zero: crossings, regimes, intervals.
 
-``PowerDifference`` is the mathematics alone; ``find_boundary`` fits, resamples and answers; ``paired_differences`` is
+``PowerDifference`` is the mathematics alone; ``find_boundary`` fits, draws and answers; ``paired_differences`` is
 the second opinion without a law.
 """
 

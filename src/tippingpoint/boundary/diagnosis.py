@@ -53,7 +53,7 @@ def answer(
             f"No crossing in this range: {where[0].lower()}{where[1:]}, {winner} is better at every size by the laws."
         )
     ends = [f"{better(F(end), chosen.recipes)} at {size(end)}" for end in (chosen.low, chosen.high)]
-    agree = f" {100 * shares.get(regime, 0.0):.0f}% of the resampled studies agree." if shares else ""
+    agree = f" Probability of this: {100 * shares.get(regime, 0.0):.0f}%." if shares else ""
     return f"{text} In {target_words(chosen.target)}, {ends[0]}, and {ends[1]}.{agree}"
 
 
@@ -132,7 +132,6 @@ def diagnose(
     fitted: FittedPair,
     regime: Regime,
     crossings: list[Crossing],
-    shares: dict[str, float],
     paired: pd.DataFrame,
     curve: pd.DataFrame,
     level: float,
@@ -142,10 +141,9 @@ def diagnose(
         *_noise(chosen, paired, curve, level),
         *_disagreement(chosen, fitted.difference, crossings, paired, level),
         *_never_changes(chosen, fitted.difference, regime, crossings),
-        *_likelier(regime, shares),
         *_open_ends(chosen, crossings, level),
         *_pairing(chosen, paired),
-        *_resampling(fitted),
+        *_drawing(fitted),
         *_laws(fitted),
         *chosen.warnings,
         *_student_above_teacher(chosen),
@@ -240,13 +238,6 @@ def _never_changes(chosen: Selection, F: PowerDifference, regime: Regime, crossi
     return [f"The laws would cross at {' and '.join(said)}: an extrapolation, to be measured before it is believed."]
 
 
-def _likelier(regime: Regime, shares: dict[str, float]) -> list[str]:
-    if not shares or next(iter(shares)) == regime:
-        return []
-    name, share = next(iter(shares.items()))
-    return [f"The best fit says '{regime}', but {100 * share:.0f}% of the resamples say '{name}': the regime is open."]
-
-
 def _open_ends(chosen: Selection, crossings: list[Crossing], level: float) -> list[str]:
     """Say which intervals are open, and why."""
     found = []
@@ -254,8 +245,8 @@ def _open_ends(chosen: Selection, crossings: list[Crossing], level: float) -> li
         if crossing.in_range and crossing.interval is not None and None in crossing.interval:
             share = 0.0 if crossing.share is None else crossing.share
             found.append(
-                f"The interval of the crossing at {size(crossing.value)} is open: {100 * share:.0f}% of the resampled "
-                f"studies have it, too many others have none on one side, where the {_name(level)} has no end."
+                f"The interval of the crossing at {size(crossing.value)} is open: {100 * share:.0f}% of the draws "
+                f"have it, too many others have none on one side, where the {_name(level)} has no end."
             )
     return found
 
@@ -283,29 +274,15 @@ def _seeds(frame: pd.DataFrame) -> list[str]:
     return [name for name in ("subset_seed", "seed") if name in frame.columns and frame[name].notna().any()]
 
 
-def _resampling(fitted: FittedPair) -> list[str]:
-    """Say how far the resampling can be trusted."""
-    draws = fitted.draws
-    found = list(fitted.warnings)
-    if draws.blocks < 2:
-        found.append("Nothing can be resampled from one block: intervals and probabilities are missing.")
-    if draws.failed:
-        found.append(f"{draws.failed} resamples lost a recipe or too many of its sizes and were left out.")
-    return found
+def _drawing(fitted: FittedPair) -> list[str]:
+    """Say how far the draws can be trusted."""
+    none = "One seed block says nothing of how blocks differ: intervals and probabilities are missing."
+    return [*fitted.warnings, *([none] if fitted.draws.blocks < 2 else [])]
 
 
 def _laws(fitted: FittedPair) -> list[str]:
     """Say in which state the fits are."""
-    found = []
-    for fit in fitted.fits:
-        if fit.solution is None:
-            continue
-        for reason in fit.solution.reasons:
-            text = reason
-            for place, axis in enumerate(fit.axes):
-                text = text.replace(f"axis {place}", axis)
-            found.append(f"Law of {fit.recipe}: {text}")
-    return found
+    return [f"Law of {fit.recipe}: {reason}" for fit in fitted.fits for reason in fit.reasons]
 
 
 def _student_above_teacher(chosen: Selection) -> list[str]:

@@ -1,12 +1,18 @@
-"""Two laws, fitted to the data and to resampled seed blocks, and the difference that each pair of fits makes.
+r"""Two laws and the joint posterior of their difference, blocks and pairs kept together.
 
-Notation: R draws; each is one set of resampled blocks, the *same* for both recipes, so that what a block does to both
-cancels in the difference as it does in the data. Along the axis, draw r has
-``F_r(D) = offset_r + a_r D^-alpha_r - b_r D^-alpha'_r``; what pooled axes contribute at ``at`` is in the offset.
+The runs of both recipes are fitted as one (:mod:`tippingpoint.boundary.pair_law`), with the noise that they share: all
+runs of a seed block, all runs of one recipe in a block, fine-tunings of one checkpoint, runs of a block that were
+fine-tuned on the same images, and pairs of the two recipes that share everything else. What a pair shares cancels in
+the difference. How much one recipe's runs share within a block is hardly known from a few blocks: its ratio is
+integrated over. See :mod:`tippingpoint.fitting.posterior` and :mod:`tippingpoint.fitting.crossed`;
+benchmarks/crossings.py measures how often the intervals of crossings cover the truth.
+
+Notation: R draws; along the axis, draw r has ``F_r(D) = offset_r + a_r D^-alpha_r - b_r D^-alpha'_r``.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,127 +20,161 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tippingpoint.boundary.pair_law import PairLaw
 from tippingpoint.boundary.power_difference import PowerDifference
 from tippingpoint.boundary.selection import Selection
-from tippingpoint.fitting.additive import AdditiveSolution, fit_additive, refit_additive
-from tippingpoint.fitting.blocks import block_weights, blocks_of
+from tippingpoint.fitting.additive import AdditiveSolution, fit_additive
+from tippingpoint.fitting.blocks import FEW_BLOCKS, blocks_of
+from tippingpoint.fitting.crossed import CrossedGroups, crossed_groups
+from tippingpoint.fitting.objectives import objective_named
+from tippingpoint.fitting.posterior import posterior_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Draws", "FittedPair", "RecipeFit", "fit_pair"]
+__all__ = ["Draws", "FittedPair", "RecipeFit", "fit_pair", "shared_noise"]
 
 Array = NDArray[np.float64]
-_LEAST_SIZES = 3  # of the axis that a resample must keep to be fitted
 
 
 class RecipeFit(NamedTuple):
-    """The law of one recipe.
+    """The law of one recipe along the axis, at the place that was asked for.
 
     Attributes
     ----------
-    recipe : str
-    axes : tuple of str
-        Empty where the recipe does not depend on any axis: a constant.
-    floor : float
-        In the target's unit; a constant recipe's only parameter.
-    solution : AdditiveSolution or None
-        None for a constant.
+    recipe, along : str
+    level : float
+        What is left where the axis is endless, in the target's unit; terms of other axes are in it.
+    coefficient, exponent : float
+        Of the term that falls along the axis; both 0 where the recipe does not depend on it.
     n_runs : int
+    status : str
+        Of the fit: ``converged``, ``bound hit``, ``unidentified`` or ``too few runs``.
+    reasons : tuple of str
+        One sentence for each thing that is not as it should be.
     """
 
     recipe: str
-    axes: tuple[str, ...]
-    floor: float
-    solution: AdditiveSolution | None
+    along: str
+    level: float
+    coefficient: float
+    exponent: float
     n_runs: int
+    status: str
+    reasons: tuple[str, ...]
+
+    def predict(self, sizes: Array) -> Array:
+        """Return the law at sizes of the axis."""
+        if self.coefficient <= 0:
+            return np.full(np.shape(sizes), self.level)
+        found: Array = self.level + np.exp(np.log(self.coefficient) - self.exponent * np.log(sizes))
+        return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the law as plain JSON types, coefficients in raw units."""
-        fit = self.solution
-        terms = (
-            {} if fit is None else dict(zip(self.axes, zip(fit.coefficients, fit.exponents, strict=True), strict=True))
-        )
+        """Return the law as plain JSON types, the coefficient in raw units; ``floor`` is the level."""
+        term = {self.along: {"coefficient": self.coefficient, "exponent": self.exponent}}
         return {
             "recipe": self.recipe,
             "n_runs": self.n_runs,
-            "status": "converged" if fit is None else fit.status,
-            "floor": self.floor,
-            "terms": {axis: {"coefficient": float(c), "exponent": float(e)} for axis, (c, e) in terms.items()},
+            "status": self.status,
+            "floor": self.level,
+            "terms": term if self.coefficient > 0 else {},
         }
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Resampled differences: distinct resamples once, with how often each was drawn.
+    """Plausible pairs of laws, equally weighted.
 
     Attributes
     ----------
-    parameters : ndarray, shape (R, 5)
-        offset, a, alpha, b, alpha' of each distinct draw.
-    counts : ndarray of int, shape (R,)
-        How often it was drawn.
+    recipes : ndarray, shape (R, 2, 3)
+        Level, coefficient and exponent of both recipes along the axis.
     blocks : int
         How many independent blocks there were.
-    failed : int
-        Resamples left out because they kept too few sizes of a recipe.
     """
 
-    parameters: Array
-    counts: NDArray[np.intp]
+    recipes: Array
     blocks: int
-    failed: int
 
     @property
     def total(self) -> int:
         """How many draws there are."""
-        return int(self.counts.sum())
+        return len(self.recipes)
 
     @cached_property
     def differences(self) -> tuple[PowerDifference, ...]:
-        """F of every distinct draw."""
-        return tuple(PowerDifference(*map(float, row)) for row in self.parameters)
+        """F of every draw."""
+        return tuple(difference_of(pair) for pair in self.recipes)
 
     def values(self, sizes: Array) -> Array:
-        """Return F of every distinct draw at every size, shape (R, len(sizes))."""
-        offset, a, alpha, b, alpha_prime = (column[:, None] for column in self.parameters.T)
-        x = np.log(sizes)
+        """Return F of every draw at every size, shape (R, len(sizes))."""
+        level, coefficient, exponent = (self.recipes[:, :, place, None] for place in range(3))
         with np.errstate(divide="ignore", over="ignore"):
-            result: Array = offset + np.exp(np.log(a) - alpha * x) - np.exp(np.log(b) - alpha_prime * x)
+            curves = level + np.exp(np.log(coefficient) - exponent * np.log(sizes))
+        result: Array = curves[:, 0] - curves[:, 1]
         return result
 
-    def quantiles(self, values: Array, low: float, high: float) -> tuple[Array, Array]:
-        """Return two quantiles over draws of values of shape (R, ...), infinite ones included, never interpolated."""
-        order = np.argsort(values, axis=0, kind="stable")
-        ranked = np.take_along_axis(values, order, axis=0)
-        share = np.cumsum(self.counts[order], axis=0) / self.total
-        places = [np.argmax(share >= q - 1e-12, axis=0)[None] for q in (low, high)]
-        first, last = (np.take_along_axis(ranked, place, axis=0)[0] for place in places)
-        return first, last
+    def quantiles(self, values: Array, level: float) -> tuple[Array, Array]:
+        """Return the ends of the central interval of values (R, ...), infinite ones included, never interpolated."""
+        tail = (1 - level) / 2
+        low, high = np.quantile(values, [tail, 1 - tail], axis=0, method="nearest")
+        return low, high
+
+    def middle(self, sizes: Array, kept: NDArray[np.bool_]) -> int:
+        """Return which of the kept draws lies nearest to their mean over some sizes."""
+        values = self.values(sizes)
+        away = ((values - values[kept].mean(axis=0)) ** 2).sum(axis=1)
+        return int(np.argmin(np.where(kept, away, np.inf)))
 
 
 class FittedPair(NamedTuple):
-    """Both laws, their difference and its draws."""
+    """Both laws as they are shown, and the draws of the joint posterior.
+
+    Attributes
+    ----------
+    fits : tuple of RecipeFit
+        Fitted one by one, or those of one draw (:meth:`shown`).
+    draws : Draws
+    warnings : tuple of str
+        What limits the draws.
+    """
 
     fits: tuple[RecipeFit, RecipeFit]
-    difference: PowerDifference
     draws: Draws
     warnings: tuple[str, ...]
+
+    @property
+    def difference(self) -> PowerDifference:
+        """F of the two laws."""
+        return difference_of(np.array([[fit.level, fit.coefficient, fit.exponent] for fit in self.fits]))
+
+    def shown(self, place: int) -> FittedPair:
+        """Return the same with the laws of one draw."""
+        both = zip(self.fits, self.draws.recipes[place].tolist(), strict=True)
+        first, second = (fit._replace(level=a, coefficient=c, exponent=e) for fit, (a, c, e) in both)
+        return self._replace(fits=(first, second))
+
+
+def difference_of(pair: Array) -> PowerDifference:
+    """Return F of level, coefficient and exponent of both recipes, shape (2, 3)."""
+    (first, a, alpha), (second, b, alpha_prime) = pair.tolist()
+    return PowerDifference(first - second, a, alpha, b, alpha_prime)
 
 
 def fit_pair(
     chosen: Selection, *, resamples: int, random_state: int | np.random.Generator | None, objective: str
 ) -> FittedPair:
-    """Fit both recipes and refit them on the same resampled blocks.
+    """Fit both recipes, and draw their difference from the joint posterior.
 
     Parameters
     ----------
     chosen : Selection
         The runs.
     resamples : int
-        Draws; 0 for none.
+        Draws; 0 for none. A single seed block gives none either: it says nothing of how blocks differ.
     random_state : int, Generator or None
-        Seed of the resampling.
+        Seed of the draws.
     objective : str
         As for :func:`tippingpoint.fitting.additive.fit_additive`.
 
@@ -144,83 +184,163 @@ def fit_pair(
     """
     import pandas as pd
 
-    sides = [
-        _Side(recipe, axes, frame, chosen, objective)
-        for recipe, axes, frame in zip(chosen.recipes, chosen.axes, chosen.frames, strict=True)
+    solutions = [
+        _fit_recipe(axes, frame, chosen.target, objective)
+        for axes, frame in zip(chosen.axes, chosen.frames, strict=True)
     ]
     both = pd.concat(chosen.frames, ignore_index=True)
     blocks = blocks_of(both)
-    split = len(chosen.frames[0])
-    draws = Draws(np.empty((0, 5)), np.empty(0, dtype=np.intp), blocks.count, 0)
+    law = PairLaw(chosen.along, [axis for axis in chosen.at if axis not in chosen.held], chosen.axes)
+    data = _Stacked.of(law, chosen, both, solutions)
+    first, second = (
+        RecipeFit(recipe, chosen.along, own[0], own[1], own[2], len(frame), *_state(solution, axes))
+        for recipe, axes, frame, solution, own in zip(
+            chosen.recipes,
+            chosen.axes,
+            chosen.frames,
+            solutions,
+            data.recipes(data.start[None])[0].tolist(),
+            strict=True,
+        )
+    )
+    draws = Draws(np.empty((0, 2, 3)), blocks.count)
+    warnings = _few(both, blocks.kind, blocks.count)
     if resamples and blocks.count > 1:
-        weights, counts = np.unique(block_weights(both, resamples, random_state), axis=0, return_counts=True)
-        usable = sides[0].usable(weights[:, :split]) & sides[1].usable(weights[:, split:])
-        failed = int(counts[~usable].sum())
-        weights, counts = weights[usable], counts[usable]
-        if len(weights):
-            parts = sides[0].refit(weights[:, :split]), sides[1].refit(weights[:, split:])
-            draws = Draws(_differences(*parts), counts, blocks.count, failed)
-    own = [side.parameters() for side in sides]
-    difference = PowerDifference(*map(float, _differences(own[0], own[1])[0]))
-    return FittedPair((sides[0].fit, sides[1].fit), difference, draws, blocks.warnings)
+        theta, rough = data.draw(resamples, random_state, objective)
+        draws = Draws(data.recipes(theta), blocks.count)
+        warnings += rough
+    return FittedPair((first, second), draws, tuple(warnings))
 
 
-def _differences(first: Array, second: Array) -> Array:
-    """Return offset, a, alpha, b, alpha' from (constant, coefficient, exponent) of both, shape (R, 5)."""
-    return np.column_stack([first[:, 0] - second[:, 0], first[:, 1:], second[:, 1:]])
+def _state(solution: AdditiveSolution | float, axes: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return status and reasons of a fit, axes by their names."""
+    if isinstance(solution, float):
+        return "converged", ()
+    named = (re.sub(r"\baxis (\d+)\b", lambda found: axes[int(found.group(1))], text) for text in solution.reasons)
+    return solution.status, tuple(named)
 
 
-class _Side:
-    """One recipe: its arrays, its fit and its refits."""
+def _few(both: pd.DataFrame, kind: str, count: int) -> list[str]:
+    """Say what the table does not tell of the noise that runs share."""
+    if not {"subset_seed", "seed", "pretrain_id"} & set(both.columns):
+        return ["The table has no subset_seed, seed or pretrain_id: its rows are taken as independent."]
+    if kind != "seed blocks":
+        return [f"There is one seed block only: {kind} are taken as independent, and how seeds differ is not known."]
+    return [f"Only {count} seed blocks: intervals are rough; {FEW_BLOCKS} or more are better."] * (count < FEW_BLOCKS)
 
-    def __init__(
-        self, recipe: str, axes: tuple[str, ...], frame: pd.DataFrame, chosen: Selection, objective: str
-    ) -> None:
-        self.axes, self.along, self.at, self.objective = axes, chosen.along, chosen.at, objective
-        self.y = frame[chosen.target].to_numpy(dtype=float, na_value=np.nan)
-        self.sizes = frame[list(axes)].to_numpy(dtype=float, na_value=np.nan)
-        solution = fit_additive(self.sizes, self.y, objective=objective) if axes else None
-        floor = float(self._constant(np.ones((1, len(self.y))))[0]) if solution is None else solution.floor
-        self.fit = RecipeFit(recipe, axes, floor, solution, len(self.y))
 
-    def _constant(self, weights: Array) -> Array:
-        """Return the weighted mean of a recipe that depends on no axis; in logs where the objective is."""
-        on_logs = self.objective != "squares"
-        values = np.log(self.y) if on_logs else self.y
-        mean: Array = weights @ values / weights.sum(axis=1)
-        return np.exp(mean) if on_logs else mean
+def _fit_recipe(axes: tuple[str, ...], frame: pd.DataFrame, target: str, objective: str) -> AdditiveSolution | float:
+    """Fit one recipe's additive law; return its mean where it depends on no axis."""
+    y = frame[target].to_numpy(dtype=float, na_value=np.nan)
+    if not axes:
+        return float(np.mean(y)) if objective == "squares" else float(np.exp(np.mean(np.log(y))))
+    return fit_additive(frame[list(axes)].to_numpy(dtype=float, na_value=np.nan), y, objective=objective)
 
-    def usable(self, weights: Array) -> NDArray[np.bool_]:
-        """Return which resamples keep enough of this recipe."""
-        kept = weights > 0
-        if self.along not in self.axes:
-            return np.asarray(kept.any(axis=1))
-        _, codes = np.unique(self.sizes[:, self.axes.index(self.along)], return_inverse=True)
-        present = np.stack([kept[:, codes == code].any(axis=1) for code in range(codes.max() + 1)])
-        return np.asarray(present.sum(axis=0) >= _LEAST_SIZES)
 
-    def refit(self, weights: Array) -> Array:
-        """Return (constant, coefficient, exponent) along the axis for each set of weights, shape (R, 3)."""
-        if self.fit.solution is None:
-            constant = self._constant(weights)
-            return np.column_stack([constant, np.zeros((len(constant), 2))])
-        found = refit_additive(self.sizes, self.y, weights, self.fit.solution, objective=self.objective)
-        return self._place(found.floor, found.coefficients, found.exponents)
+class _Stacked(NamedTuple):
+    """Both recipes' runs in one: log sizes over references with the recipe last (n, k + 1), the target over a unit."""
 
-    def parameters(self) -> Array:
-        """Return (constant, coefficient, exponent) of the fit itself, shape (1, 3)."""
-        fit = self.fit.solution
-        if fit is None:
-            return np.array([[self.fit.floor, 0.0, 0.0]])
-        return self._place(np.array([fit.floor]), fit.coefficients[None], fit.exponents[None])
+    law: PairLaw
+    logs: Array
+    y: Array
+    unit: float
+    log_reference: dict[str, float]
+    at: dict[str, float]
+    start: Array
+    groups: CrossedGroups
 
-    def _place(self, floor: Array, coefficients: Array, exponents: Array) -> Array:
-        """Add the terms of the other axes at their place to the floor."""
-        constant = floor.copy()
-        along = np.zeros((len(floor), 2))
-        for place, axis in enumerate(self.axes):
-            if axis == self.along:
-                along = np.column_stack([coefficients[:, place], exponents[:, place]])
-            else:
-                constant += coefficients[:, place] * self.at[axis] ** -exponents[:, place]
-        return np.column_stack([constant, along])
+    @classmethod
+    def of(
+        cls, law: PairLaw, chosen: Selection, both: pd.DataFrame, solutions: list[AdditiveSolution | float]
+    ) -> _Stacked:
+        """Stack the runs; an axis that a recipe does not have counts as at its reference there."""
+        side = np.repeat([0.0, 1.0], [len(frame) for frame in chosen.frames])
+        columns, reference = [], {}
+        for axis in law.axes[:-1]:
+            own = np.log(both[axis].to_numpy(dtype=float, na_value=np.nan))
+            reference[axis] = float(np.nanmean(own))
+            columns.append(np.nan_to_num(own - reference[axis]))
+        y = both[chosen.target].to_numpy(dtype=float, na_value=np.nan)
+        unit = float(np.abs(y).mean()) or 1.0
+        start = _from_fits(law, chosen.axes, solutions, reference, unit)
+        groups = shared_noise(both, side.astype(np.intp), [chosen.along, *law.axes[1:-1]])
+        return cls(law, np.column_stack([*columns, side]), y / unit, unit, reference, chosen.at, start, groups)
+
+    def recipes(self, theta: Array) -> Array:
+        """Return level, coefficient and exponent of both recipes at the place, in raw units, shape (R, 2, 3)."""
+        scaled = theta.copy()
+        scaled[:, : len(self.law.weights)] *= self.unit
+        return self.law.recipes_at(scaled, self.at, self.log_reference)
+
+    def draw(
+        self, resamples: int, random_state: int | np.random.Generator | None, objective: str
+    ) -> tuple[Array, list[str]]:
+        """Return draws of theta (R, m + q), and what limits them."""
+        aim = objective_named(objective).scaled(self.unit)
+        found = posterior_of(self.law, self.logs, self.y, self.start, aim, self.groups)
+        drawn = found.draw(resamples, np.random.default_rng(random_state))
+        rough = drawn.effective < _LEAST_EFFECTIVE
+        said = f"The posterior is poorly resolved ({drawn.effective:.0f} effective tuples): intervals are rough."
+        return drawn.theta, [said] if rough else []
+
+
+_LEAST_EFFECTIVE = 50
+
+
+def _from_fits(
+    law: PairLaw,
+    axes: tuple[tuple[str, ...], tuple[str, ...]],
+    solutions: list[AdditiveSolution | float],
+    log_reference: dict[str, float],
+    unit: float,
+) -> Array:
+    """Return theta (m + q,) of the two additive fits, scaled."""
+    known: dict[str, float] = {}
+    for side, (own, fit) in enumerate(zip(axes, solutions, strict=True)):
+        known[f"{side}.level"] = (fit if isinstance(fit, float) else fit.floor) / unit
+        if isinstance(fit, float):
+            continue
+        for axis, c, e in zip(own, fit.coefficients, fit.exponents, strict=True):
+            head = f"{side}.fall" if axis == law.along else f"{side}.level.{axis}"
+            known[head] = float(c * np.exp(-e * log_reference[axis])) / unit
+            known[f"{side}.{axis}.exponent"] = float(e)
+    names = (*law.weights, *(shape.name for shape in law.shapes))
+    return np.array([known.get(name, 0.0) for name in names])
+
+
+def shared_noise(both: pd.DataFrame, side: NDArray[np.intp], axes: list[str]) -> CrossedGroups:
+    """Return which runs of two recipes share noise.
+
+    Parameters
+    ----------
+    both : DataFrame
+        Runs of both recipes.
+    side : ndarray of int, shape (n,)
+        Which recipe a run is of.
+    axes : list of str
+        The axes over which runs differ.
+
+    Returns
+    -------
+    CrossedGroups
+        Of blocks, recipes within blocks (the doubtful component), checkpoints, pairs of checkpoints, fine-tuning sets
+        and pairs of runs, those that the runs tell apart.
+    """
+    blocks = blocks_of(both)
+    sizes = {axis: both[axis].astype(object).where(both[axis].notna(), 0.0).factorize()[0] for axis in axes}
+
+    def crossed(*parts: NDArray[np.intp]) -> NDArray[np.intp]:
+        codes = np.unique(np.stack(parts, axis=1), axis=0, return_inverse=True)[1]
+        return np.asarray(codes, dtype=np.intp).ravel()
+
+    cells = crossed(side, *sizes.values())
+    if blocks.kind != "seed blocks":
+        return crossed_groups({"checkpoint": blocks.codes}, cells)
+    upstream = [sizes[axis] for axis in ("n_pretrain", "n_params") if axis in sizes]
+    codes = {"block": blocks.codes, "recipe": crossed(blocks.codes, side)}
+    if "pretrain_id" in both.columns and both["pretrain_id"].notna().all():
+        codes["checkpoint"] = crossed(side, both["pretrain_id"].astype(str).factorize()[0])
+    codes["upstream"] = crossed(blocks.codes, *upstream)
+    codes["labels"] = crossed(blocks.codes, *(sizes[axis] for axis in ("n_finetune",) if axis in sizes))
+    codes["pair"] = crossed(blocks.codes, *sizes.values())
+    return crossed_groups(codes, cells, doubtful="recipe")

@@ -1,4 +1,4 @@
-"""Find the boundary: fit both recipes, resample both together, and read the answer off the difference."""
+"""Find the boundary: draw both recipes' laws together, and read the answer off their difference."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.boundary.diagnosis import answer, diagnose, laws_hold, measured_answer
-from tippingpoint.boundary.draws import Draws, fit_pair
+from tippingpoint.boundary.draws import Draws, FittedPair, fit_pair
 from tippingpoint.boundary.measured import measured_crossings
 from tippingpoint.boundary.paired import block_differences, pair_up, sign_changes
-from tippingpoint.boundary.power_difference import REGIMES, PowerDifference
+from tippingpoint.boundary.power_difference import REGIMES, PowerDifference, Regime
 from tippingpoint.boundary.result import Boundary, Crossing, Interval, Stationary
 from tippingpoint.boundary.selection import Selection, select_pair
 from tippingpoint.errors import InputError
@@ -48,8 +48,8 @@ def find_boundary(
     """Say up to which size, from which size, or between which sizes the second recipe is better.
 
     Both recipes get a law of their own (Eq. (1) without, Eq. (4) with a teacher axis), over ``along`` and the pooled
-    axes. Their difference is crossed exactly (``PowerDifference``). Uncertainty comes from resampling seed blocks, the
-    same ones for both recipes, so that pairs stay pairs.
+    axes. Their difference is crossed exactly (``PowerDifference``). Uncertainty is the joint posterior of both laws,
+    with the noise that blocks, checkpoints and pairs share (:mod:`tippingpoint.boundary.draws`).
 
     Parameters
     ----------
@@ -70,14 +70,14 @@ def find_boundary(
     level : float, default 0.9
         Probability of the intervals.
     resamples : int, default 2000
-        Draws over seed blocks; 0 for no intervals.
+        Draws of the joint posterior; 0 for no intervals.
     random_state : int, optional
-        Seed of the resampling.
+        Seed of the draws.
     upstream, downstream, teacher : str, optional
         Which, where the table has several.
     pool : {"auto", "none", "all"}
-        Whether the other axes are tied together by the additive law or only runs of exactly the size in ``at`` are
-        used. ``auto`` ties an axis of four or more sizes, and one of three where the size was not measured.
+        Whether the other axes are tied together by the laws or only runs of exactly the size in ``at`` are used.
+        ``auto`` ties an axis of three or more sizes where the size was not measured.
     objective : {"log", "huber-log", "squares"}
         What the fits minimise. Squared log residuals by default: what a block does to both recipes then cancels in the
         difference nearly as in the data, which Huber's loss, nearly a median, does less.
@@ -138,17 +138,16 @@ def _boundary(
     random_state: int | None,
     objective: str,
 ) -> Boundary:
-    """Fit, resample, and put the result together."""
+    """Fit, draw, and put the result together."""
     fitted = fit_pair(chosen, resamples=resamples, random_state=random_state, objective=objective)
-    F, draws = fitted.difference, fitted.draws
-    low, high = chosen.low, chosen.high
-    tails = _tails(level, draws.blocks)
-    crossings = _crossings(F, draws, low, high, tails)
+    draws, low, high = fitted.draws, chosen.low, chosen.high
+    fitted, regime, shares = _likeliest(fitted, low, high)
+    F = fitted.difference
+    crossings = _crossings(F, draws, low, high, level)
     paired = pair_up(chosen, level)
     holds = laws_hold(chosen, F, paired)
     measured = measured_crossings(block_differences(chosen), paired, level)
-    regime, shares = F.regime_in(low, high), _shares(draws, low, high)
-    curve = _curve(F, draws, chosen, tails)
+    curve = _curve(F, draws, chosen, level)
     return Boundary(
         recipes=chosen.recipes,
         along=chosen.along,
@@ -159,9 +158,9 @@ def _boundary(
         regime=regime,
         regime_global=F.regime,
         regime_probability=shares,
-        regime_global_probability=_shares(draws, 0.0, math.inf),
+        regime_global_probability=_ranked(np.array([one.regime for one in draws.differences])) if draws.total else {},
         crossings=crossings,
-        stationary=_stationary(F, draws, tails),
+        stationary=_stationary(F, draws, level),
         tangency=F.tangency,
         range=(low, high),
         sentence=(
@@ -171,7 +170,7 @@ def _boundary(
         ),
         laws_hold=holds,
         measured=measured,
-        warnings=diagnose(chosen, fitted, regime, crossings, shares, paired, curve, level),
+        warnings=diagnose(chosen, fitted, regime, crossings, paired, curve, level),
         notes=(*notes, *chosen.notes),
         curve_=curve,
         paired_=paired,
@@ -183,30 +182,30 @@ def _boundary(
     )
 
 
-def _tails(level: float, blocks: int) -> tuple[float, float]:
-    """Return the two quantiles of the draws that an interval is read at.
+def _likeliest(fitted: FittedPair, low: float, high: float) -> tuple[FittedPair, Regime, dict[str, float]]:
+    """Return the laws that are shown, their regime in the range, and the share of the draws with each regime.
 
-    Few blocks make the draws' spread itself uncertain, as in Student's t: the quantiles are those at which a normal
-    law reaches as far as t with blocks - 1 degrees of freedom does at the level asked for.
+    They are those of the draw whose difference lies nearest to the mean of the draws with the likeliest regime, so that
+    what is shown as the answer is also what is likeliest; without draws those of the two fits.
     """
-    from scipy.special import ndtr, stdtrit
-
-    tail = float(ndtr(stdtrit(max(1, blocks - 1), 0.5 - level / 2)))
-    return tail, 1 - tail
-
-
-def _shares(draws: Draws, low: float, high: float) -> dict[str, float]:
-    """Return the share of the draws with each regime in a range, likeliest first."""
+    draws = fitted.draws
     if not draws.total:
-        return {}
-    found = dict.fromkeys(REGIMES, 0)
-    for difference, count in zip(draws.differences, draws.counts, strict=True):
-        found[difference.regime_in(low, high)] += int(count)
-    ranked = sorted(((count, name) for name, count in found.items() if count), reverse=True)
-    return {name: count / draws.total for count, name in ranked}
+        return fitted, fitted.difference.regime_in(low, high), {}
+    regimes = np.array([difference.regime_in(low, high) for difference in draws.differences])
+    shares = _ranked(regimes)
+    likeliest = next(name for name in REGIMES if shares.get(name) == max(shares.values()))
+    place = draws.middle(np.geomspace(low, high, _CURVE_POINTS), regimes == likeliest)
+    return fitted.shown(place), likeliest, shares
 
 
-def _crossings(F: PowerDifference, draws: Draws, low: float, high: float, tails: tuple[float, float]) -> list[Crossing]:
+def _ranked(regimes: NDArray[Any]) -> dict[str, float]:
+    """Return the share of each regime among the draws, likeliest first."""
+    names, counts = np.unique(regimes, return_counts=True)
+    ranked = sorted(zip(counts.tolist(), names.tolist(), strict=True), reverse=True)
+    return {str(name): count / len(regimes) for count, name in ranked}
+
+
+def _crossings(F: PowerDifference, draws: Draws, low: float, high: float, level: float) -> list[Crossing]:
     """Return every crossing with its interval over the draws."""
     found = []
     for place, value in enumerate(F.crossings):
@@ -215,9 +214,8 @@ def _crossings(F: PowerDifference, draws: Draws, low: float, high: float, tails:
         interval: Interval | None = None
         share = None
         if draws.total:
-            interval = _open_ended(*draws.quantiles(ends, *tails))
-            share = float(draws.counts[[_has(difference, direction) for difference in draws.differences]].sum())
-            share /= draws.total
+            interval = _open_ended(*draws.quantiles(ends, level))
+            share = float(np.mean([_has(difference, direction) for difference in draws.differences]))
         found.append(Crossing(value, interval, low < value < high, direction, share))
     return found
 
@@ -255,18 +253,17 @@ def _open_ended(low: Any, high: Any) -> Interval:
     return size_of(float(low)), size_of(float(high))
 
 
-def _stationary(F: PowerDifference, draws: Draws, tails: tuple[float, float]) -> Stationary:
+def _stationary(F: PowerDifference, draws: Draws, level: float) -> Stationary:
     """Return D* with its interval over the draws that have one."""
     logs = [difference.log_stationary for difference in draws.differences]
     there = np.array([x is not None for x in logs], dtype=bool)
     if F.stationary is None or not there.any():
         return Stationary(F.stationary, None, 0.0 if draws.total else None)
-    kept = Draws(draws.parameters[there], draws.counts[there], draws.blocks, 0)
-    ends = kept.quantiles(np.array([x for x in logs if x is not None]), *tails)
-    return Stationary(F.stationary, _open_ended(*ends), kept.total / draws.total)
+    ends = draws.quantiles(np.array([x for x in logs if x is not None]), level)
+    return Stationary(F.stationary, _open_ended(*ends), float(there.mean()))
 
 
-def _curve(F: PowerDifference, draws: Draws, chosen: Selection, tails: tuple[float, float]) -> pd.DataFrame:
+def _curve(F: PowerDifference, draws: Draws, chosen: Selection, level: float) -> pd.DataFrame:
     """Return the difference over the range with its band, and the probability that the second recipe helps."""
     import pandas as pd
 
@@ -275,7 +272,7 @@ def _curve(F: PowerDifference, draws: Draws, chosen: Selection, tails: tuple[flo
     high, helps = low, low
     if draws.total:
         values = draws.values(sizes)
-        low, high = draws.quantiles(values, *tails)
-        helps = (draws.counts @ (values > 0)) / draws.total
+        low, high = draws.quantiles(values, level)
+        helps = (values > 0).mean(axis=0)
     columns = {"difference": F(sizes), "low": low, "high": high, "probability_helps": helps}
     return pd.DataFrame({chosen.along: sizes, **columns})

@@ -28,14 +28,14 @@ class Crossing(NamedTuple):
     value : float
         The size, in raw units; 0 or infinite where it is beyond floating point.
     interval : tuple or None
-        Of the size, at the boundary's level. An open end is None: so many resampled studies put the crossing at no size
-        on that side. None altogether where nothing could be resampled.
+        Of the size, at the boundary's level. An open end is None: too many draws have no crossing there. None
+        altogether where there are no draws.
     in_range : bool
         Whether it lies in the range that was measured.
     direction : int
         1 where the second recipe starts to help as the axis grows, -1 where it stops.
     share : float or None
-        Part of the resampled studies that have a crossing of this direction, at any size.
+        Part of the draws that have a crossing of this direction, at any size.
     """
 
     value: float
@@ -63,9 +63,9 @@ class Stationary(NamedTuple):
     value : float or None
         None where the difference is monotone.
     interval : tuple or None
-        Over the resampled studies that have one.
+        Over the draws that have one.
     share : float or None
-        Part of the resampled studies that have one.
+        Part of the draws that have one.
     """
 
     value: float | None
@@ -88,7 +88,7 @@ class Boundary:
     regime_global : str
         The same over all sizes, by the laws.
     regime_probability : dict of str to float
-        Share of the resampled studies with each regime in the range; empty where nothing could be resampled.
+        Share of the draws with each regime in the range; empty without draws.
     regime_global_probability : dict of str to float
         The same over all sizes.
     crossings : list of Crossing
@@ -117,7 +117,7 @@ class Boundary:
     difference_ : PowerDifference
         F itself.
     laws_ : tuple of RecipeFit
-        Both laws.
+        Both laws along the axis, at the place.
     n_blocks, resamples : int
         Independent blocks; draws that were used.
     """
@@ -174,7 +174,7 @@ class Boundary:
         facts += [("regime over all sizes", _with_shares(self.regime_global, self.regime_global_probability))]
         for crossing in self.crossings:
             place = "in range" if crossing.in_range else "outside the range: by the laws only"
-            share = "" if crossing.share is None else f"; {100 * crossing.share:.0f}% of resamples have it"
+            share = "" if crossing.share is None else f"; {100 * crossing.share:.0f}% of draws have it"
             text = f"{size(crossing.value)}, {interval_words(crossing.interval, self.level)} ({place}{share})"
             facts.append(("crossing", text))
         for turn in self.measured:
@@ -187,8 +187,8 @@ class Boundary:
                 f"{float(t['coefficient']):.3g} {a}^-{float(t['exponent']):.3g}"
                 for a, t in law.to_dict()["terms"].items()
             ]
-            facts.append((f"law of {law.recipe}", " + ".join([f"{law.floor:.4g}", *terms]) + f" ({law.n_runs} runs)"))
-        facts.append(("resampled", f"{self.n_blocks} blocks, {self.resamples} times"))
+            facts.append((f"law of {law.recipe}", " + ".join([f"{law.level:.4g}", *terms]) + f" ({law.n_runs} runs)"))
+        facts.append(("draws", f"{self.resamples}, from the joint posterior over {self.n_blocks} blocks"))
         return facts
 
     def _paired_lines(self) -> list[str]:
@@ -252,4 +252,4 @@ def _with_shares(regime: str, shares: dict[str, float]) -> str:
     if not shares:
         return regime
     others = [f"{name} {100 * share:.0f}%" for name, share in shares.items() if name != regime and share >= 0.005]
-    return f"{regime} ({'; '.join([f'{100 * shares.get(regime, 0.0):.0f}%', *others])} of resamples)"
+    return f"{regime} ({'; '.join([f'{100 * shares.get(regime, 0.0):.0f}%', *others])} of draws)"

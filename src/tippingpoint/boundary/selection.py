@@ -3,10 +3,10 @@
 Every axis that is not walked along is either *held* (only runs of exactly that size are used) or *pooled* (runs of all
 its sizes are used, tied together by the additive law, Eq. (1) and (4)).
 
-A held axis needs no assumption on how axes combine, but uses fewer runs; a pooled one gains runs and believes that the
-axes add up. Differences between recipes are small against such misfit, so ``pool="auto"`` holds an axis wherever the
-size asked for was measured and the axis has fewer than four sizes, pools it where there are four or more or where the
-size asked for was not measured (three are needed then), and refuses otherwise.
+A held axis needs no assumption on how axes combine, but uses fewer runs; a pooled one gains runs and believes in the
+laws. Differences between recipes are small against a misfit, and the noise that matters is that of checkpoints, which
+more fine-tunings do not lessen: so ``pool="auto"`` holds an axis wherever the size asked for was measured, pools it
+where it was not and three sizes were, and refuses otherwise (benchmarks/crossings.py compares both).
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ __all__ = ["AXES", "POOLS", "Selection", "select_pair"]
 AXES = ("n_pretrain", "n_params", "n_finetune", "n_params_teacher")
 POOLS = ("auto", "none", "all")
 _FOR_A_LAW = 3  # sizes that a term with an exponent needs
-_TO_POOL = 4  # measured sizes from which tying them together is worth the assumption
 
 
 @dataclass(frozen=True)
@@ -265,8 +264,7 @@ def _place(draft: _Draft, axis: str, value: float | None, pool: str) -> None:
     measured = all(has_size(sizes, value) for sizes in levels)
     fewest = min(map(len, levels))
     most = max(map(len, levels))
-    wanted = _TO_POOL if measured else _FOR_A_LAW
-    pooled = most > 1 and (pool == "all" or (pool == "auto" and fewest >= wanted))
+    pooled = most > 1 and (pool == "all" or (pool == "auto" and not measured and fewest >= _FOR_A_LAW))
     if not measured and not pooled:
         raise RunsError(
             f"at: {axis}={exactly(value)} was not measured by both recipes and cannot be reached by a law from "

@@ -28,8 +28,8 @@ def register(app: typer.Typer) -> None:
         teacher: str = typer.Option(None, help="Which teacher, where there are several."),
         pool: str = typer.Option("auto", help="Tie other axes together by the law: auto, none or all."),
         level: float = typer.Option(0.9, help="Probability of the intervals."),
-        resamples: int = typer.Option(2000, min=0, help="Draws over seed blocks; 0 for none."),
-        seed: int = typer.Option(0, min=0, help="Seed of the resampling."),
+        resamples: int = typer.Option(2000, min=0, help="Draws of the posterior; 0 for no intervals."),
+        seed: int = typer.Option(0, min=0, help="Seed of the draws."),
         as_json: bool = typer.Option(False, "--json", help="Print one JSON object and nothing else."),
     ) -> None:
         """Say up to which size, from which size or between which sizes the second recipe is better.

@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 _ITERATIONS = 40
+_MANY = 400  # runs beyond which a rough estimate of the ratios has to do: an inverse of V costs n^3
 _SETTLED = 1e-3  # relative change of every variance
 _NOTHING = 1e-8  # of the runs' variance: as good as none
 _STEPS = np.arange(0.0, 6.01, 0.5)  # log(1 + rho/rho_0) of the component that is integrated over
@@ -47,22 +48,36 @@ class CrossedGroups:
         For each component the group of every run; components that the runs cannot tell apart are not there.
     doubtful : str or None
         The component whose ratio is integrated over.
+    cells : ndarray of int, shape (n,)
+        Runs with the same sizes have the same number: a law's columns are alike there.
     """
 
     order: Index
     codes: dict[str, Index]
     doubtful: str | None
+    cells: Index
 
     def products(self, columns: Array) -> Inner:
-        """Keep columns of shape (..., m, n) as they are: every pair of ratios weighs them anew."""
-        return Inner(columns, np.empty((*columns.shape[:-1], 0)))
+        """Keep columns of shape (..., m, n), the target last: every node weighs them anew.
+
+        All columns but the target are alike within a cell, so that one run of each cell tells them.
+        """
+        first = np.unique(self.cells, return_index=True)[1]
+        return Inner(columns[..., :-1, first], columns[..., -1:, :])
 
     def weigh(self, inner: Inner, node: Node) -> Array:
         """Return A'V^-1 A, shape (..., m, m), for the ratios of a node."""
-        columns = inner.plain
+        columns, target = inner.plain, inner.sums.reshape(-1, inner.sums.shape[-1])[0]
         inverse = np.linalg.inv(self.covariance(node.ratios))
-        flat = columns.reshape(-1, columns.shape[-1]) @ inverse
-        found: Array = flat.reshape(columns.shape) @ np.swapaxes(columns, -1, -2)
+        within = self.cells[:, None] == np.arange(columns.shape[-1])  # (n, cells)
+        between = within.T @ inverse @ within
+        pull, rest = within.T @ (inverse @ target), target @ inverse @ target
+        m = columns.shape[-2]
+        found = np.empty((*columns.shape[:-2], m + 1, m + 1))
+        flat = columns.reshape(-1, columns.shape[-1]) @ between
+        found[..., :m, :m] = flat.reshape(columns.shape) @ np.swapaxes(columns, -1, -2)
+        found[..., m, :m] = found[..., :m, m] = columns @ pull
+        found[..., m, m] = rest
         return found
 
     def covariance(self, ratios: tuple[float, ...]) -> Array:
@@ -109,7 +124,7 @@ class CrossedGroups:
         left = residuals - basis @ (basis.T @ residuals)
         total = float(left @ left) / max(n - basis.shape[1], 1) + 1e-300
         variance = np.full(len(parts), total / len(parts))
-        for _ in range(_ITERATIONS):
+        for _ in range(_ITERATIONS if n <= _MANY else _ITERATIONS // 4):
             inverse = np.linalg.inv(np.einsum("c,cij->ij", variance, parts))
             fitted = inverse @ basis
             within = inverse - fitted @ np.linalg.solve(basis.T @ fitted, fitted.T)
@@ -130,7 +145,7 @@ class CrossedGroups:
         return groups[place] * (1 / len(self.order) + finer)
 
 
-def crossed_groups(codes: Mapping[str, Index], doubtful: str | None = None) -> CrossedGroups:
+def crossed_groups(codes: Mapping[str, Index], cells: Index, doubtful: str | None = None) -> CrossedGroups:
     """Return the components that runs can tell apart.
 
     Parameters
@@ -138,6 +153,8 @@ def crossed_groups(codes: Mapping[str, Index], doubtful: str | None = None) -> C
     codes : mapping of str to ndarray of int, shape (n,)
         Group of every run, by component; of two that group the runs alike the first is kept, and one whose groups are
         single runs, or all runs, is left out.
+    cells : ndarray of int, shape (n,)
+        Number of the cell of every run: runs of equal sizes have the same.
     doubtful : str, optional
         The component whose ratio is integrated over, if it is kept.
 
@@ -145,14 +162,15 @@ def crossed_groups(codes: Mapping[str, Index], doubtful: str | None = None) -> C
     -------
     CrossedGroups
     """
-    n = len(next(iter(codes.values()))) if codes else 0
+    n = len(cells)
     kept: dict[str, Index] = {}
     for name, own in codes.items():
         plain = np.unique(own, return_inverse=True)[1].ravel().astype(np.intp)
         count = int(plain.max(initial=-1)) + 1
         if 1 < count < n and not any(_alike(plain, other) for other in kept.values()):
             kept[name] = plain
-    return CrossedGroups(np.arange(n), kept, doubtful if doubtful in kept else None)
+    plain = np.unique(cells, return_inverse=True)[1].ravel().astype(np.intp)
+    return CrossedGroups(np.arange(n), kept, doubtful if doubtful in kept else None, plain)
 
 
 def _restricted(V: Array, basis: Array, residuals: Array) -> float:

@@ -16,6 +16,10 @@ __all__ = ["solve_bounded", "solve_nonnegative"]
 
 Array = NDArray[np.float64]
 
+_FEW = 5  # unknowns up to which every support is tried
+_EXCHANGES = 100
+_BLOCKS = 3  # exchanges of all faults at once that may fail to lessen them, before one is exchanged at a time
+_SLACK = 1e-12  # by which an optimality condition may fail, in units of the target
 _RIDGE = 1e-13  # relative to each column: keeps equal columns (an exponent of nearly zero) from dividing by zero
 
 
@@ -43,7 +47,8 @@ def solve_nonnegative(gram: Array, right: Array) -> tuple[Array, Array]:
     solution = _solve_on(unit, target, tuple(range(m)))
     open_ = np.flatnonzero((solution < 0).any(axis=1))  # the others have found their optimum: the free one is feasible
     if len(open_):
-        solution[open_] = _try_supports(unit[open_], target[open_])
+        solve = _try_supports if m <= _FEW else _exchange
+        solution[open_] = solve(unit[open_], target[open_])
     return solution / scale, np.einsum("tm,tm->t", target, solution)
 
 
@@ -101,3 +106,38 @@ def _try_supports(gram: Array, right: Array) -> Array:
             better = (gain > best_gain) & (trial >= 0).all(axis=1)
             best[better], best_gain[better] = trial[better], gain[better]
     return best
+
+
+def _exchange(gram: Array, right: Array) -> Array:
+    """Return the solutions, exchanging between support and its complement whatever is on the wrong side."""
+    rows, m = right.shape
+    support = np.ones((rows, m), dtype=bool)
+    found = np.zeros_like(right)
+    fewest, patience = np.full(rows, m + 1), np.full(rows, _BLOCKS)
+    at = np.arange(rows)
+    slack = _SLACK * np.abs(right).max(axis=1, keepdims=True)
+    for _ in range(_EXCHANGES):
+        solution, pull = _on_supports(gram[at], right[at], support[at])
+        wrong = np.where(support[at], solution < -slack[at], pull > slack[at])
+        faults = wrong.sum(axis=1)
+        found[at[faults == 0]] = np.maximum(solution[faults == 0], 0.0)
+        at, wrong, faults = at[faults > 0], wrong[faults > 0], faults[faults > 0]
+        if not len(at):
+            return found
+        better = faults < fewest[at]
+        fewest[at[better]], patience[at[better]] = faults[better], _BLOCKS
+        patience[at[~better]] -= 1
+        last = m - 1 - np.argmax(wrong[:, ::-1], axis=1)
+        single = np.arange(m) == last[:, None]  # the last fault alone: Murty's rule, which never cycles
+        support[at] ^= np.where((better | (patience[at] >= 0))[:, None], wrong, single)
+    found[at] = _try_supports(gram[at], right[at])  # rounding kept two columns changing places
+    return found
+
+
+def _on_supports(gram: Array, right: Array, support: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Return the free solution of every problem on its own support, and the pull h - Gx on every unknown."""
+    m = right.shape[1]
+    inner = np.where(support[:, :, None] & support[:, None, :], gram, 0.0)
+    inner[:, range(m), range(m)] += np.where(support, _RIDGE, 1.0)
+    solution: Array = np.linalg.solve(inner, np.where(support, right, 0.0)[..., None])[..., 0]
+    return solution, right - np.einsum("tij,tj->ti", gram, solution)

@@ -256,20 +256,18 @@ def recipe_panel(frame: pd.DataFrame, finding: Finding) -> RecipePanel:
         table = part.groupby([look.along, *blocks], as_index=False)[look.target].mean()
         at = table.groupby(look.along)[look.target].agg(["mean", "min", "max"])
         sizes = _floats(at.index)
-        curve = _pair_curve(fits.get(recipe), look.along, sizes)
+        curve = _pair_curve(fits.get(recipe), sizes)
         series.append(RecipeSeries(recipe, sizes, _floats(at["mean"]), _floats(at["min"]), _floats(at["max"]), *curve))
     title = f"{look.recipes[0]} and {look.recipes[1]}"
     return RecipePanel(title, axis_words(look.along), label_of(look.target), tuple(series))
 
 
-def _pair_curve(fit: RecipeFit | None, along: str, sizes: Floats) -> tuple[Floats, Floats]:
-    """Return the curve of one of a boundary's laws over the sizes, empty where it is not one of this axis alone."""
-    if fit is None or len(sizes) < 2 or fit.axes not in ((along,), ()):
+def _pair_curve(fit: RecipeFit | None, sizes: Floats) -> tuple[Floats, Floats]:
+    """Return the curve of one of a boundary's laws over the sizes."""
+    if fit is None or len(sizes) < 2:
         return np.empty(0), np.empty(0)
     grid = np.geomspace(sizes.min(), sizes.max(), CURVE_POINTS)
-    if fit.solution is None:
-        return grid, np.full(len(grid), fit.floor)
-    return grid, _floats(fit.solution.predict(grid[:, None]))
+    return grid, _floats(fit.predict(grid))
 
 
 def _sizes_of(part: pd.DataFrame, along: str) -> dict[str, float]:
