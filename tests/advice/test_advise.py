@@ -235,7 +235,7 @@ def test_prices_that_turn_the_choice_are_told(table: pd.DataFrame) -> None:
     ]
     assert all(case["same"] for case in steady.sensitivity)
     assert any("stay the same if any one price halves or doubles" in line for line in steady.hinges)
-    asked = [ask(table, budget=money) for money in (60, 80, 100, 130, 160, 200)]
+    asked = [ask(table, budget=money) for money in (60, 100, 160)]
     turned = [found for found in asked if not all(case["same"] for case in found.sensitivity)]
     assert turned
     assert any("The prices matter" in line for line in turned[0].hinges)

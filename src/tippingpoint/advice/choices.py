@@ -143,11 +143,13 @@ def space_of(choice: Choice, question: Question) -> Space | None:
         return None
 
     def error(n: Array, t: Array) -> Array:
-        return family.predict(choice.sizes(n, t))
+        with np.errstate(all="ignore"):
+            return family.predict(choice.sizes(n, t))
 
     def cost(n: Array, t: Array) -> Array:
-        first, second, third = _parts(choice, question, n, t)
-        return first + second + third
+        with np.errstate(over="ignore"):  # an endless sum is more than any budget
+            first, second, third = _parts(choice, question, n, t)
+            return first + second + third
 
     return Space(error, cost, images, labels)
 

@@ -6,6 +6,7 @@ falling term cannot say. Models of one recipe share a law, so that their draws a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ def families_of(
     """
     fitter = law_named(law)
     own = _one_group(runs, stage, upstream, downstream, recipes)
-    named = list(recipes or names_in(own.frame, "recipe") or [""])
+    named = list(dict.fromkeys(recipes or []) or names_in(own.frame, "recipe") or [""])
     parts = [part for recipe in named for part in _teachers(own, recipe)]
     seeds = np.random.SeedSequence(random_state).generate_state(len(parts))
     found, notes, faults = [], list(own.notes), []
@@ -120,19 +121,26 @@ def families_of(
         if progress:
             progress(title, place, len(parts))
         try:
-            kept, levels = _complete(part, target, title)
-            notes += kept.notes[len(own.notes) :]
-            notes += _single_sizes(levels, title)
-            axes = [axis for axis in _SIZES if len(levels.get(axis, [])) > 1]
-            if not axes:
-                raise RunsError(f"no size of its {len(kept)} runs varies")
-            fitted = fitter(axes, random_state=int(seed)).fit(kept, target)
-            found.append(Family(recipe, teacher, fitted, levels, fit_flops(kept.frame)))
+            family, told = _fitted(part, target, title, functools.partial(fitter, random_state=int(seed)))
+            found.append(Family(recipe, teacher, *family))
+            notes += told[len(own.notes) :]
         except InputError as error:
             faults.append(f"{title}: left out, no law can be fitted: {' '.join(error.faults)}")
     if not found:
         raise RunsError([*faults, f"{runs.source}: no recipe is left to advise upon; add runs of two or more sizes."])
     return found, [*notes, *faults]
+
+
+def _fitted(
+    part: Runs, target: str, title: str, new_law: Callable[[list[str]], Any]
+) -> tuple[tuple[Any, dict[str, list[float]], FlopsModel | None], list[str]]:
+    """Return law, measured sizes and FLOPs of the runs of one family, and its notes."""
+    kept, levels = _complete(part, target, title)
+    axes = [axis for axis in _SIZES if len(levels.get(axis, [])) > 1]
+    if not axes:
+        raise RunsError(f"no size of its {len(kept)} runs varies.")
+    law = new_law(axes).fit(kept, target)
+    return (law, levels, fit_flops(kept.frame)), [*kept.notes, *_single_sizes(levels, title)]
 
 
 def _one_group(
