@@ -2,14 +2,15 @@
 
 Command: ``python benchmarks/crossings.py --count 320 --workers 2``
 
-``--count N`` studies at each of three levels of noise, the four kinds of truth of ``simulated_studies.py`` in turn. Part
-``none`` has truths without a crossing in range, ``weak`` truths whose recipes differ by little more than the noise of a
-run, ``pooled`` asks with ``pool="all"`` (a tenth of the studies), ``bootstrap`` resamples seed blocks around one best
-fit of each recipe, as a bootstrap of the usual kind does, ``speed`` times ``find_boundary`` on 1,029 runs.
+``--count N`` studies at each of three levels of noise, the four kinds of truth of ``simulated_studies.py`` in turn.
+Part ``none`` has truths without a crossing in range, ``weak`` truths whose recipes differ by little more than the noise
+of a run, ``pooled`` asks with ``pool="all"`` (a tenth of the studies), ``bootstrap`` resamples seed blocks around one
+best fit of each recipe, as a bootstrap of the usual kind does, ``speed`` times ``find_boundary`` on 1,029 runs.
 
-Nominal 90%. The truth counts as covered if it lies in the interval of the crossing of its direction, open ends included;
-open intervals are counted apart too, and the width is the median over all (an open one counts as infinite). No choice of
-the engine was made on the seeds used here (1,000,000 and on); while it was made, seeds below 2,000 were looked at.
+Nominal 90%. The truth counts as covered if it lies in the interval of the crossing of its direction, open ends
+included; open intervals are counted apart too, and the width is the median over all (an open one counts as infinite).
+No choice of the engine was made on the seeds used here (1,000,000 and on); while it was made, seeds below 2,000 were
+looked at.
 """
 
 from __future__ import annotations
