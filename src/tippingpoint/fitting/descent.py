@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.fitting.objectives import Objective
+from tippingpoint.fitting.polish import APPROACH
 from tippingpoint.laws.formula import Formula
 
 __all__ = ["Descended", "Problem", "derivatives", "descend", "values"]
@@ -102,10 +103,11 @@ def descend(start: Array, problem: Problem, *, first_delta: float = 0.0, iterati
     parts = []
     for low in range(0, len(start), size):
         rows = slice(low, low + size)
-        part, ways = problem.rows(rows), problem.objective.approach(problem.rows(rows).y)
-        done = _descend_chunk(start[rows], part._replace(y=ways[0]), first_delta, iterations)
-        for y in ways[1:]:
-            done = _descend_chunk(done.theta, part._replace(y=y), first_delta, iterations)
+        part, near = problem.rows(rows), start[rows]
+        ways = part.objective.approach(part.y)
+        for y in ways[:-1]:
+            near = _descend_chunk(near, part._replace(y=y), first_delta, min(iterations, APPROACH)).theta
+        done = _descend_chunk(near, part._replace(y=ways[-1]), first_delta, iterations)
         if len(ways) > 1:
             done = done._replace(value=values(done.theta, part, np.full(len(done.theta), part.objective.delta)))
         parts.append(done)

@@ -78,21 +78,6 @@ class Estimate:
     over_dispersion: float | None = None
     held: HeldAdditive | None = None
 
-    @property
-    def objective(self) -> str:
-        """Name of what was minimised."""
-        return self.setting.objective
-
-    @property
-    def huber_delta(self) -> float:
-        """Where Huber's loss bends."""
-        return self.setting.huber_delta
-
-    @property
-    def max_exponent(self) -> float:
-        """Upper bound of the exponents."""
-        return self.setting.max_exponent
-
 
 def estimate(runs: Runs, axes: Sequence[str], target: str, setting: FitSetting) -> Estimate:
     """Fit the additive law to a group of runs.

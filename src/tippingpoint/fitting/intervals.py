@@ -187,7 +187,7 @@ def _additive_scaled(fit: Estimate) -> Scaled:
     """Return the additive law over the axes that are told, under the constraints that say something of them."""
     solution, told = fit.solution, ~fit.solution.constant
     axes = [axis for axis, one in zip(fit.axes, told, strict=True) if one]
-    law: Formula = AdditiveFormula(axes, fit.max_exponent)
+    law: Formula = AdditiveFormula(axes, fit.setting.max_exponent)
     exponents = solution.exponents[told]
     known = {"floor", *(shape.name for shape in law.shapes)}
     shared = [[name for name in group if name in known] for group in fit.setting.shared]
@@ -252,9 +252,9 @@ def _refitted_additive(fit: Estimate, weights: Array) -> tuple[dict[str, Array],
         fit.y,
         weights * fit.weights,
         fit.solution,
-        objective=fit.objective,
-        huber_delta=fit.huber_delta,
-        max_exponent=fit.max_exponent,
+        objective=fit.setting.objective,
+        huber_delta=fit.setting.huber_delta,
+        max_exponent=fit.setting.max_exponent,
     )
     found = {"floor": done.floor}
     for place, axis in enumerate(fit.axes):

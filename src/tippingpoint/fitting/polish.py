@@ -38,6 +38,7 @@ Array = NDArray[np.float64]
 _CHUNK = 60_000  # runs x problems worked on together: about what fits a processor's cache
 HIGHEST = 300.0  # exponent of e up to which powers are followed: squares of larger ones would overflow
 _STEP_DOWN = 5.0  # factor between stages of delta
+APPROACH = 12  # Newton steps for each step of a rate that is taken up to 1
 _RIDGE = 1e-11
 _TINY = 1e-26  # objective per unit of weight below which a fit is exact
 
@@ -108,9 +109,10 @@ def polish(
     for low in range(0, rows, size):
         own = weights if len(weights) == 1 else weights[low : low + size]
         problem = _Problem(logs, aims[-1], own, objective, upper, fixed[low : low + size])
-        done = _polish_chunk(start[low : low + size], problem._replace(aim=aims[0]), first_delta, iterations)
-        for aim in aims[1:]:
-            done = _polish_chunk(done.theta, problem._replace(aim=aim), first_delta, iterations)
+        near = start[low : low + size]
+        for aim in aims[:-1]:
+            near = _polish_chunk(near, problem._replace(aim=aim), first_delta, min(iterations, APPROACH)).theta
+        done = _polish_chunk(near, problem, first_delta, iterations)
         if len(aims) > 1:
             problem, delta = problem._replace(aim=objective.aim(y)), np.full(len(done.theta), objective.delta)
             done = done._replace(value=_values(done.theta, problem, delta, np.arange(len(done.theta))))

@@ -24,8 +24,8 @@ __all__ = ["Predicts", "RatesFit", "fit_rates", "over_dispersion", "spread_sente
 Array = NDArray[np.float64]
 
 _GREATEST = 1.0  # a share has no greater variance than f (1 - f)
-_RESTS = 1e-10  # change of rho, relative, at which it rests
-_TURNS = 60
+_RESTS = (1e-10, 1e-4)  # change of rho, relative, at which it rests: at first, and where fits creep
+_TURNS = (6, 10)  # until the second, and at most
 _SEARCHED = 2  # first fits that search everywhere: the weights move far between them
 
 
@@ -85,11 +85,11 @@ def fit_rates(
     """
     sizes, y = data
     rho, start = 0.0, None
-    for turn in range(_TURNS):
+    for turn in range(_TURNS[1]):
         weights = counts / (1 / n_test + rho)
         solution = fit(weights, start)
         found = over_dispersion(y, solution.predict(sizes), n_test, counts, parameters(solution))
-        if abs(found - rho) <= _RESTS * found:
+        if abs(found - rho) <= _RESTS[turn >= _TURNS[0]] * found:
             break
         rho, start = found, solution if turn + 1 >= _SEARCHED else None
     return RatesFit(solution, weights, rho)
