@@ -13,6 +13,7 @@ Notation: R draws; along the axis, draw r has ``F_r(D) = offset_r + a_r D^-alpha
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,7 +33,7 @@ from tippingpoint.fitting.posterior import posterior_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Draws", "FittedPair", "RecipeFit", "fit_pair", "shared_noise"]
+__all__ = ["Draws", "FittedPair", "RecipeFit", "Stacked", "fit_pair", "fit_recipe", "shared_noise"]
 
 Array = NDArray[np.float64]
 
@@ -185,13 +186,13 @@ def fit_pair(
     import pandas as pd
 
     solutions = [
-        _fit_recipe(axes, frame, chosen.target, objective)
+        fit_recipe(axes, frame, chosen.target, objective)
         for axes, frame in zip(chosen.axes, chosen.frames, strict=True)
     ]
     both = pd.concat(chosen.frames, ignore_index=True)
     blocks = blocks_of(both)
     law = PairLaw(chosen.along, [axis for axis in chosen.at if axis not in chosen.held], chosen.axes)
-    data = _Stacked.of(law, chosen, both, solutions)
+    data = Stacked.of(law, chosen.frames, chosen.target, chosen.at, solutions)
     first, second = (
         RecipeFit(recipe, chosen.along, own[0], own[1], own[2], len(frame), *_state(solution, axes))
         for recipe, axes, frame, solution, own in zip(
@@ -229,7 +230,7 @@ def _few(both: pd.DataFrame, kind: str, count: int) -> list[str]:
     return [f"Only {count} seed blocks: intervals are rough; {FEW_BLOCKS} or more are better."] * (count < FEW_BLOCKS)
 
 
-def _fit_recipe(axes: tuple[str, ...], frame: pd.DataFrame, target: str, objective: str) -> AdditiveSolution | float:
+def fit_recipe(axes: Sequence[str], frame: pd.DataFrame, target: str, objective: str) -> AdditiveSolution | float:
     """Fit one recipe's additive law; return its mean where it depends on no axis."""
     y = frame[target].to_numpy(dtype=float, na_value=np.nan)
     if not axes:
@@ -237,8 +238,27 @@ def _fit_recipe(axes: tuple[str, ...], frame: pd.DataFrame, target: str, objecti
     return fit_additive(frame[list(axes)].to_numpy(dtype=float, na_value=np.nan), y, objective=objective)
 
 
-class _Stacked(NamedTuple):
-    """Both recipes' runs in one: log sizes over references with the recipe last (n, k + 1), the target over a unit."""
+class Stacked(NamedTuple):
+    """All recipes' runs in one, ready for the joint posterior.
+
+    Attributes
+    ----------
+    law : PairLaw
+    logs : ndarray, shape (n, k + 1)
+        Log sizes over references, and the recipe.
+    y : ndarray, shape (n,)
+        The target over ``unit``.
+    unit : float
+        Its mean size.
+    log_reference : dict of str to float
+        Of every axis.
+    at : dict of str to float
+        The place.
+    start : ndarray, shape (m + q,)
+        The recipes' own additive fits, scaled.
+    groups : CrossedGroups
+        Which runs share noise.
+    """
 
     law: PairLaw
     logs: Array
@@ -251,23 +271,31 @@ class _Stacked(NamedTuple):
 
     @classmethod
     def of(
-        cls, law: PairLaw, chosen: Selection, both: pd.DataFrame, solutions: list[AdditiveSolution | float]
-    ) -> _Stacked:
-        """Stack the runs; an axis that a recipe does not have counts as at its reference there."""
-        side = np.repeat([0.0, 1.0], [len(frame) for frame in chosen.frames])
+        cls,
+        law: PairLaw,
+        frames: Sequence[pd.DataFrame],
+        target: str,
+        at: Mapping[str, float],
+        solutions: Sequence[AdditiveSolution | float],
+    ) -> Stacked:
+        """Stack the runs of K recipes; an axis that a recipe does not have counts as at its reference there."""
+        import pandas as pd
+
+        both = pd.concat(frames, ignore_index=True)
+        side = np.repeat(np.arange(len(frames), dtype=float), [len(frame) for frame in frames])
         columns, reference = [], {}
         for axis in law.axes[:-1]:
             own = np.log(both[axis].to_numpy(dtype=float, na_value=np.nan))
             reference[axis] = float(np.nanmean(own))
             columns.append(np.nan_to_num(own - reference[axis]))
-        y = both[chosen.target].to_numpy(dtype=float, na_value=np.nan)
+        y = both[target].to_numpy(dtype=float, na_value=np.nan)
         unit = float(np.abs(y).mean()) or 1.0
-        start = _from_fits(law, chosen.axes, solutions, reference, unit)
-        groups = shared_noise(both, side.astype(np.intp), [chosen.along, *law.axes[1:-1]])
-        return cls(law, np.column_stack([*columns, side]), y / unit, unit, reference, chosen.at, start, groups)
+        start = _from_fits(law, solutions, reference, unit)
+        groups = shared_noise(both, side.astype(np.intp), list(law.axes[:-1]))
+        return cls(law, np.column_stack([*columns, side]), y / unit, unit, reference, dict(at), start, groups)
 
     def recipes(self, theta: Array) -> Array:
-        """Return level, coefficient and exponent of both recipes at the place, in raw units, shape (R, 2, 3)."""
+        """Return level, coefficient and exponent of every recipe at the place, in raw units, shape (R, K, 3)."""
         scaled = theta.copy()
         scaled[:, : len(self.law.weights)] *= self.unit
         return self.law.recipes_at(scaled, self.at, self.log_reference)
@@ -288,15 +316,11 @@ _LEAST_EFFECTIVE = 50
 
 
 def _from_fits(
-    law: PairLaw,
-    axes: tuple[tuple[str, ...], tuple[str, ...]],
-    solutions: list[AdditiveSolution | float],
-    log_reference: dict[str, float],
-    unit: float,
+    law: PairLaw, solutions: Sequence[AdditiveSolution | float], log_reference: dict[str, float], unit: float
 ) -> Array:
-    """Return theta (m + q,) of the two additive fits, scaled."""
+    """Return theta (m + q,) of the recipes' additive fits, scaled."""
     known: dict[str, float] = {}
-    for side, (own, fit) in enumerate(zip(axes, solutions, strict=True)):
+    for side, (own, fit) in enumerate(zip(law.of_recipes, solutions, strict=True)):
         known[f"{side}.level"] = (fit if isinstance(fit, float) else fit.floor) / unit
         if isinstance(fit, float):
             continue
@@ -309,12 +333,12 @@ def _from_fits(
 
 
 def shared_noise(both: pd.DataFrame, side: NDArray[np.intp], axes: list[str]) -> CrossedGroups:
-    """Return which runs of two recipes share noise.
+    """Return which runs of two recipes, or more, share noise.
 
     Parameters
     ----------
     both : DataFrame
-        Runs of both recipes.
+        Runs of all recipes.
     side : ndarray of int, shape (n,)
         Which recipe a run is of.
     axes : list of str

@@ -5,10 +5,12 @@ r"""The laws of two recipes as one: what a joint posterior explores.
 
 for recipe r along D, with z the pooled axes. Eq. (1) and (4) are the case h_rj = 0, the multiplying law with a floor
 the case in which only l_r0 and h_rj remain: how axes combine is not presumed. At one place on the pooled axes
-every recipe has a level and one falling power, so that the difference is a
+every recipe has a level and one falling power, so that the difference of two is a
 :class:`~tippingpoint.boundary.power_difference.PowerDifference`.
 
-Notation: n runs of both recipes; sizes are logs over references, and a last column says which recipe (0 or 1); m
+Two recipes are the rule; K of them, such as one for every teacher, go the same way.
+
+Notation: n runs of all K recipes; sizes are logs over references, and a last column says which recipe (0 to K - 1); m
 weights, q exponents, R sets of them.
 """
 
@@ -30,7 +32,7 @@ _USUAL = (0.05, 1.5)
 
 
 class PairLaw(Formula):
-    """Both recipes' laws over one axis and the pooled ones.
+    """All recipes' laws over one axis and the pooled ones.
 
     Parameters
     ----------
@@ -38,10 +40,12 @@ class PairLaw(Formula):
         The axis that is walked along.
     pooled : sequence of str
         The other axes of the laws.
-    axes : pair of sequences of str
+    axes : K sequences of str
         Which of them each recipe has.
     max_exponent : float, default 10
         Upper bound of exponents.
+    additive : bool, default False
+        Leave out the terms h_rj: Eq. (1) and (4) as they are written.
     """
 
     name: ClassVar[str] = "pair"
@@ -51,11 +55,12 @@ class PairLaw(Formula):
         self,
         along: str,
         pooled: Sequence[str] = (),
-        axes: tuple[Sequence[str], Sequence[str]] = ((), ()),
+        axes: Sequence[Sequence[str]] = ((), ()),
         max_exponent: float = 10.0,
+        additive: bool = False,
     ) -> None:
         super().__init__((along, *pooled, "recipe"), max_exponent)
-        self.along = along
+        self.along, self.of_recipes = along, tuple(tuple(own) for own in axes)
         weights: list[str] = []
         shapes: list[Shape] = []
         falls: list[tuple[int, list[tuple[int, int]]]] = []
@@ -66,7 +71,8 @@ class PairLaw(Formula):
             base: tuple[str, ...]
             for head, base in (("level", ()), ("fall", (along,))):
                 if set(base) <= set(own):
-                    for name, names in ((f"{side}.{head}", base), *((f"{side}.{head}.{a}", (*base, a)) for a in rest)):
+                    bent = [] if additive and base else rest
+                    for name, names in ((f"{side}.{head}", base), *((f"{side}.{head}.{a}", (*base, a)) for a in bent)):
                         weights.append(name)
                         falls.append((side, [(place[axis], self.axes.index(axis)) for axis in names]))
         self.weights, self.shapes = tuple(weights), tuple(shapes)
@@ -100,7 +106,7 @@ class PairLaw(Formula):
         return found | {one.name: shape[:, place] for place, one in enumerate(self.shapes)}
 
     def recipes_at(self, theta: Array, at: Mapping[str, float], log_reference: Mapping[str, float]) -> Array:
-        """Return level, coefficient and exponent of both recipes along the axis at one place, shape (R, 2, 3).
+        """Return level, coefficient and exponent of every recipe along the axis at one place, shape (R, K, 3).
 
         Parameters
         ----------
@@ -115,9 +121,9 @@ class PairLaw(Formula):
         logs = [0.0 if axis == self.along else np.log(at[axis]) - log_reference[axis] for axis in self.axes[:-1]]
         parts = np.einsum("rq,mqk,k->rm", theta[:, m:], self.loads, np.array(logs))
         values = theta[:, :m] * power(-parts)
-        found = np.zeros((len(theta), 2, 3))
+        found = np.zeros((len(theta), len(self.of_recipes), 3))
         names = [shape.name for shape in self.shapes]
-        for side in (0, 1):
+        for side in range(len(self.of_recipes)):
             for column, head in enumerate(("level", "fall")):
                 rows = [row for row, name in enumerate(self.weights) if name.startswith(f"{side}.{head}")]
                 found[:, side, column] = values[:, rows].sum(axis=1)
