@@ -21,19 +21,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tippingpoint.boundary.noise import shared_noise
 from tippingpoint.boundary.pair_law import PairLaw
 from tippingpoint.boundary.power_difference import PowerDifference
 from tippingpoint.boundary.selection import Selection
 from tippingpoint.fitting.additive import AdditiveSolution, fit_additive
 from tippingpoint.fitting.blocks import FEW_BLOCKS, blocks_of
-from tippingpoint.fitting.crossed import CrossedGroups, crossed_groups
+from tippingpoint.fitting.crossed import CrossedGroups
 from tippingpoint.fitting.objectives import objective_named
 from tippingpoint.fitting.posterior import posterior_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Draws", "FittedPair", "RecipeFit", "Stacked", "fit_pair", "fit_recipe", "shared_noise"]
+__all__ = ["Draws", "FittedPair", "Joint", "RecipeFit", "Stacked", "fit_pair", "fit_recipe"]
 
 Array = NDArray[np.float64]
 
@@ -129,6 +130,33 @@ class Draws:
         return int(np.argmin(np.where(kept, away, np.inf)))
 
 
+class Joint(NamedTuple):
+    """The same draws with all their parameters, and the noise that runs share: what new runs would look like.
+
+    Attributes
+    ----------
+    stacked : Stacked
+        The law of both recipes and the runs that it was fitted to.
+    theta : ndarray, shape (R, m + q)
+        Every draw's parameters, scaled.
+    ratios : dict of str to float
+        Variance of each component of shared noise over that of single runs.
+    """
+
+    stacked: Stacked
+    theta: Array
+    ratios: dict[str, float]
+
+    def curves(self, frame: pd.DataFrame, side: NDArray[np.intp]) -> Array:
+        """Return the expected target of every draw for rows of sizes and the recipe (0 or 1) of each, (R, n)."""
+        data, m = self.stacked, len(self.stacked.law.weights)
+        columns = [np.nan_to_num(_logs(frame, axis) - data.log_reference[axis]) for axis in data.law.axes[:-1]]
+        logs = np.column_stack([*columns, side.astype(float)])
+        shapes = self.theta[:, m:]
+        found: Array = data.unit * np.einsum("rm,rmn->rn", self.theta[:, :m], data.law.features(logs, shapes))
+        return found
+
+
 class FittedPair(NamedTuple):
     """Both laws as they are shown, and the draws of the joint posterior.
 
@@ -139,11 +167,14 @@ class FittedPair(NamedTuple):
     draws : Draws
     warnings : tuple of str
         What limits the draws.
+    joint : Joint or None
+        What new runs would look like; None without draws.
     """
 
     fits: tuple[RecipeFit, RecipeFit]
     draws: Draws
     warnings: tuple[str, ...]
+    joint: Joint | None = None
 
     @property
     def difference(self) -> PowerDifference:
@@ -205,12 +236,12 @@ def fit_pair(
         )
     )
     draws = Draws(np.empty((0, 2, 3)), blocks.count)
-    warnings = _few(both, blocks.kind, blocks.count)
+    warnings, joint = _few(both, blocks.kind, blocks.count), None
     if resamples and blocks.count > 1:
-        theta, rough = data.draw(resamples, random_state, objective)
-        draws = Draws(data.recipes(theta), blocks.count)
+        joint, rough = data.joint(resamples, random_state, objective)
+        draws = Draws(data.recipes(joint.theta), blocks.count)
         warnings += rough
-    return FittedPair((first, second), draws, tuple(warnings))
+    return FittedPair((first, second), draws, tuple(warnings), joint)
 
 
 def _state(solution: AdditiveSolution | float, axes: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -285,7 +316,7 @@ class Stacked(NamedTuple):
         side = np.repeat(np.arange(len(frames), dtype=float), [len(frame) for frame in frames])
         columns, reference = [], {}
         for axis in law.axes[:-1]:
-            own = np.log(both[axis].to_numpy(dtype=float, na_value=np.nan))
+            own = _logs(both, axis)
             reference[axis] = float(np.nanmean(own))
             columns.append(np.nan_to_num(own - reference[axis]))
         y = both[target].to_numpy(dtype=float, na_value=np.nan)
@@ -304,15 +335,29 @@ class Stacked(NamedTuple):
         self, resamples: int, random_state: int | np.random.Generator | None, objective: str
     ) -> tuple[Array, list[str]]:
         """Return draws of theta (R, m + q), and what limits them."""
+        joint, said = self.joint(resamples, random_state, objective)
+        return joint.theta, said
+
+    def joint(
+        self, resamples: int, random_state: int | np.random.Generator | None, objective: str
+    ) -> tuple[Joint, list[str]]:
+        """Return the draws with the noise that runs share, and what limits them."""
         aim = objective_named(objective).scaled(self.unit)
         found = posterior_of(self.law, self.logs, self.y, self.start, aim, self.groups)
         drawn = found.draw(resamples, np.random.default_rng(random_state))
         rough = drawn.effective < _LEAST_EFFECTIVE
         said = f"The posterior is poorly resolved ({drawn.effective:.0f} effective tuples): intervals are rough."
-        return drawn.theta, [said] if rough else []
+        shares = np.array([node.weight for node in found.nodes])
+        ratios = np.expm1(shares @ np.log1p(np.array([node.ratios for node in found.nodes])))
+        return Joint(self, drawn.theta, dict(zip(self.groups.codes, ratios.tolist(), strict=True))), [said] * rough
 
 
 _LEAST_EFFECTIVE = 50
+
+
+def _logs(frame: pd.DataFrame, axis: str) -> Array:
+    found: Array = np.log(frame[axis].to_numpy(dtype=float, na_value=np.nan))
+    return found
 
 
 def _from_fits(
@@ -330,41 +375,3 @@ def _from_fits(
             known[f"{side}.{axis}.exponent"] = float(e)
     names = (*law.weights, *(shape.name for shape in law.shapes))
     return np.array([known.get(name, 0.0) for name in names])
-
-
-def shared_noise(both: pd.DataFrame, side: NDArray[np.intp], axes: list[str]) -> CrossedGroups:
-    """Return which runs of two recipes, or more, share noise.
-
-    Parameters
-    ----------
-    both : DataFrame
-        Runs of all recipes.
-    side : ndarray of int, shape (n,)
-        Which recipe a run is of.
-    axes : list of str
-        The axes over which runs differ.
-
-    Returns
-    -------
-    CrossedGroups
-        Of blocks, recipes within blocks (the doubtful component), checkpoints, pairs of checkpoints, fine-tuning sets
-        and pairs of runs, those that the runs tell apart.
-    """
-    blocks = blocks_of(both)
-    sizes = {axis: both[axis].astype(object).where(both[axis].notna(), 0.0).factorize()[0] for axis in axes}
-
-    def crossed(*parts: NDArray[np.intp]) -> NDArray[np.intp]:
-        codes = np.unique(np.stack(parts, axis=1), axis=0, return_inverse=True)[1]
-        return np.asarray(codes, dtype=np.intp).ravel()
-
-    cells = crossed(side, *sizes.values())
-    if blocks.kind != "seed blocks":
-        return crossed_groups({"checkpoint": blocks.codes}, cells)
-    upstream = [sizes[axis] for axis in ("n_pretrain", "n_params") if axis in sizes]
-    codes = {"block": blocks.codes, "recipe": crossed(blocks.codes, side)}
-    if "pretrain_id" in both.columns and both["pretrain_id"].notna().all():
-        codes["checkpoint"] = crossed(side, both["pretrain_id"].astype(str).factorize()[0])
-    codes["upstream"] = crossed(blocks.codes, *upstream)
-    codes["labels"] = crossed(blocks.codes, *(sizes[axis] for axis in ("n_finetune",) if axis in sizes))
-    codes["pair"] = crossed(blocks.codes, *sizes.values())
-    return crossed_groups(codes, cells, doubtful="recipe")

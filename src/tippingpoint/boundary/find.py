@@ -22,7 +22,7 @@ from tippingpoint.runs import read_runs
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["find_boundary"]
+__all__ = ["boundary_of", "find_boundary"]
 
 _CURVE_POINTS = 121
 
@@ -113,7 +113,8 @@ def find_boundary(
         teacher=teacher,
         pool=pool,
     )
-    return _boundary(chosen, table.notes, stage, level, resamples, random_state, objective)
+    fitted = fit_pair(chosen, resamples=resamples, random_state=random_state, objective=objective)
+    return boundary_of(chosen, fitted, notes=table.notes, stage=stage, level=level)
 
 
 def _check_settings(level: float, resamples: int, recipes: Sequence[str]) -> None:
@@ -129,17 +130,28 @@ def _check_settings(level: float, resamples: int, recipes: Sequence[str]) -> Non
         raise InputError(faults)
 
 
-def _boundary(
-    chosen: Selection,
-    notes: tuple[str, ...],
-    stage: str | None,
-    level: float,
-    resamples: int,
-    random_state: int | None,
-    objective: str,
+def boundary_of(
+    chosen: Selection, fitted: FittedPair, *, notes: tuple[str, ...], stage: str | None, level: float
 ) -> Boundary:
-    """Fit, draw, and put the result together."""
-    fitted = fit_pair(chosen, resamples=resamples, random_state=random_state, objective=objective)
+    """Return the answer of a fit.
+
+    Parameters
+    ----------
+    chosen : Selection
+        The runs.
+    fitted : FittedPair
+        Both laws and the draws.
+    notes : tuple of str
+        What was decided when the runs were read.
+    stage : str or None
+        What was asked for, to be said.
+    level : float
+        Probability of the intervals.
+
+    Returns
+    -------
+    Boundary
+    """
     draws, low, high = fitted.draws, chosen.low, chosen.high
     fitted, regime, shares = _likeliest(fitted, low, high)
     F = fitted.difference
