@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tippingpoint.boundary import paired_differences
+from tippingpoint.boundary.adjusted import holm
 from tippingpoint.report.looks import Look, look_frames, tidy
-from tippingpoint.report.pairs import holm, pair_runs
+from tippingpoint.report.pairs import pair_runs
 
 
 def table(values: list[tuple[int, int, float]]) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from tippingpoint.runs import Runs, select_group
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AXES", "POOLS", "Selection", "select_pair"]
+__all__ = ["AXES", "POOLS", "Draft", "Selection", "recipe_runs", "select_pair"]
 
 AXES = ("n_pretrain", "n_params", "n_finetune", "n_params_teacher")
 POOLS = ("auto", "none", "all")
@@ -70,8 +70,8 @@ class Selection:
 
 
 @dataclass
-class _Draft:
-    """The selection while it is made."""
+class Draft:
+    """The selection while it is made: the runs of both recipes, and what was decided so far."""
 
     recipes: tuple[str, str]
     frames: list[pd.DataFrame]
@@ -125,15 +125,7 @@ def select_pair(
     InputError
         A name is not an axis.
     """
-    _check_names(runs, along, at, target, recipes, pool)
-    _check_groups(runs, upstream, downstream)
-    groups = [_group(runs, recipe, stage, upstream, downstream) for recipe in recipes]
-    frames = [group.frame for group in groups]
-    _check_one_group(frames, recipes)
-    draft = _Draft(recipes, frames)
-    draft.notes += [note for group in groups for note in group.notes[len(runs.notes) :]]
-    _drop_unscored(draft, target)
-    _choose_teacher(draft, teacher)
+    draft = recipe_runs(runs, along, at, target, stage, recipes, upstream, downstream, teacher, pool)
     for axis in (*AXES, *(name for name in at if name not in AXES)):
         if axis != along and draft.sizes(axis):
             _place(draft, axis, at.get(axis), pool)
@@ -159,6 +151,31 @@ def select_pair(
         tuple(draft.notes),
         tuple(draft.warnings),
     )
+
+
+def recipe_runs(
+    runs: Runs,
+    along: str,
+    at: Mapping[str, float],
+    target: str,
+    stage: str | None,
+    recipes: tuple[str, str],
+    upstream: str | None = None,
+    downstream: str | None = None,
+    teacher: str | None = None,
+    pool: str = "auto",
+) -> Draft:
+    """Return the scored runs of both recipes before any place is chosen; for the settings see :func:`select_pair`."""
+    _check_names(runs, along, at, target, recipes, pool)
+    _check_groups(runs, upstream, downstream)
+    groups = [_group(runs, recipe, stage, upstream, downstream) for recipe in recipes]
+    frames = [group.frame for group in groups]
+    _check_one_group(frames, recipes)
+    draft = Draft(recipes, frames)
+    draft.notes += [note for group in groups for note in group.notes[len(runs.notes) :]]
+    _drop_unscored(draft, target)
+    _choose_teacher(draft, teacher)
+    return draft
 
 
 def _check_names(
@@ -232,7 +249,7 @@ def _check_one_group(frames: list[pd.DataFrame], recipes: tuple[str, str]) -> No
         raise RunsError(faults)
 
 
-def _drop_unscored(draft: _Draft, target: str) -> None:
+def _drop_unscored(draft: Draft, target: str) -> None:
     """Set aside the runs without the target."""
     for place, frame in enumerate(draft.frames):
         scored = np.isfinite(frame[target].to_numpy(dtype=float, na_value=np.nan))
@@ -243,7 +260,7 @@ def _drop_unscored(draft: _Draft, target: str) -> None:
             draft.frames[place] = frame[scored]
 
 
-def _choose_teacher(draft: _Draft, teacher: str | None) -> None:
+def _choose_teacher(draft: Draft, teacher: str | None) -> None:
     """Keep the runs of one teacher, in the recipes that have teachers."""
     if teacher is None:
         return
@@ -257,7 +274,7 @@ def _choose_teacher(draft: _Draft, teacher: str | None) -> None:
             draft.frames[place] = frame[frame["teacher"].astype(str) == teacher]
 
 
-def _place(draft: _Draft, axis: str, value: float | None, pool: str) -> None:
+def _place(draft: Draft, axis: str, value: float | None, pool: str) -> None:
     """Find the place on one axis, and hold or pool it."""
     levels = draft.sizes(axis)
     value = _only_choice(draft, axis, levels) if value is None else _checked(axis, value)
@@ -282,7 +299,7 @@ def _place(draft: _Draft, axis: str, value: float | None, pool: str) -> None:
             draft.frames[place] = frame[is_size(frame[axis].to_numpy(dtype=float, na_value=np.nan), value)]
 
 
-def _only_choice(draft: _Draft, axis: str, levels: list[list[float]]) -> float:
+def _only_choice(draft: Draft, axis: str, levels: list[list[float]]) -> float:
     """Return the one size that both recipes share, or raise with the choices."""
     shared = shared_sizes(levels)
     if len(shared) == 1:
@@ -297,7 +314,7 @@ def _only_choice(draft: _Draft, axis: str, levels: list[list[float]]) -> float:
     raise RunsError(f"Several {axis} are in the runs: {_listed(shared)}; choose one in at (--at {axis}=...).")
 
 
-def _check_teachers(draft: _Draft, along: str) -> None:
+def _check_teachers(draft: Draft, along: str) -> None:
     """Raise where runs of several teachers would be mixed unseen."""
     if along == "n_params_teacher" or "n_params_teacher" in draft.pooled or "n_params" in draft.pooled:
         return
@@ -307,7 +324,7 @@ def _check_teachers(draft: _Draft, along: str) -> None:
             raise RunsError(f"Several teachers are in the runs: {_listed(known)}; choose one (--teacher ...).")
 
 
-def _drop_incomplete(draft: _Draft, along: str) -> None:
+def _drop_incomplete(draft: Draft, along: str) -> None:
     """Set aside the runs that lack a size their recipe's law needs."""
     for place, frame in enumerate(draft.frames):
         needed = [axis for axis in (along, *draft.pooled) if levels_of(frame, axis)]
@@ -320,7 +337,7 @@ def _drop_incomplete(draft: _Draft, along: str) -> None:
             draft.frames[place] = frame[complete]
 
 
-def _shared_range(draft: _Draft, along: str) -> tuple[float, float]:
+def _shared_range(draft: Draft, along: str) -> tuple[float, float]:
     """Return the range of the axis that both recipes cover; raise where no law can be fitted."""
     faults = []
     levels = []

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from tippingpoint.boundary.adjusted import holm
 from tippingpoint.report.engine import LawResult, fit_group, fit_look
 from tippingpoint.report.looks import GROUP, TARGETS, Look, declared_look, every_look, first_look, look_frames, tidy
-from tippingpoint.report.pairs import PairedTest, Pairs, holm, pair_runs
+from tippingpoint.report.pairs import PairedTest, Pairs, pair_runs
 from tippingpoint.report.published import Cost, Published, costs_of, read_published
 
 if TYPE_CHECKING:

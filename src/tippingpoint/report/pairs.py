@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["BLOCK", "PairedSize", "PairedTest", "Pairs", "holm", "pair_runs"]
+__all__ = ["BLOCK", "PairedSize", "PairedTest", "Pairs", "pair_runs"]
 
 BLOCK = ("subset_seed", "seed")
 SIZES = ("n_pretrain", "n_params", "n_finetune")
@@ -155,25 +155,3 @@ def _test(contrasts: np.ndarray, level: float) -> PairedTest:
     statistic = abs(mean) / error if error > 0 else (np.inf if mean else 0.0)
     p = float(2 * stats.t.sf(statistic, n - 1))
     return PairedTest(mean, error, mean - half, mean + half, p, n)
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Return Holm's step-down adjusted p-values (family-wise error over all that are given).
-
-    Parameters
-    ----------
-    p_values : list of float
-        Raw p-values; NaN for a test that could not be made: it stays NaN and does not count.
-
-    Returns
-    -------
-    list of float
-        Adjusted, in the given order, each at most 1 and never below its raw value.
-    """
-    adjusted = [float("nan")] * len(p_values)
-    made = sorted((p, place) for place, p in enumerate(p_values) if not np.isnan(p))
-    highest = 0.0
-    for rank, (p, place) in enumerate(made):
-        highest = max(highest, min(1.0, p * (len(made) - rank)))
-        adjusted[place] = highest
-    return adjusted
