@@ -22,7 +22,7 @@ rivals    each rival of the additive law on truths of its own, and its predictio
 auto      predictions of ``auto``, on additive and multiplying truths in turn
 profile   profile likelihood intervals of the studies of ``main``
 rows      the studies of ``main`` without the columns that tell which runs share noise
-crossed   a further noise, shared by all runs of one block and one n_pretrain, which the model does not have
+crossed   a further noise, shared by all runs of one block and one n_pretrain, as by its images
 ========  ==============================================================================================
 """
 

@@ -30,7 +30,7 @@ def shared_noise(both: pd.DataFrame, side: NDArray[np.intp], axes: list[str]) ->
         The doubtful component is that of recipes within blocks.
     """
     codes, cells = noise_codes(both, side, axes)
-    return crossed_groups(codes, cells, doubtful="recipe")
+    return crossed_groups(codes, cells, doubtful=["recipe"])
 
 
 def noise_codes(

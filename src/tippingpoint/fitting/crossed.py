@@ -6,24 +6,30 @@ in units of the variance of single runs, with Z_c[i, g] = 1 where run i is in gr
 :mod:`tippingpoint.fitting.variance`, which needs only sums over groups; here V is
 written out, for some hundreds of runs.
 
-All ratios are estimated by restricted likelihood. One component may have so few groups (the recipes of three blocks)
-that its ratio is hardly known: it is integrated over, with a prior that is flat in log(1 + rho/rho_0), rho_0 the
-variance that the finer components leave in the mean of one of its groups.
+All ratios are estimated by restricted likelihood. Some components may have so few groups (the recipes of three blocks)
+that their ratios are hardly known: these are integrated over, with a prior that is flat in log(1 + rho/rho_0), rho_0
+the variance that the finer components leave in the mean of one of the groups.
 
 Notation: n runs, p columns of the design, m columns of a law, C components.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tippingpoint.fitting.blocks import blocks_of
 from tippingpoint.fitting.variance import Inner, Node
 
-__all__ = ["CrossedGroups", "crossed_groups"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CrossedGroups", "crossed", "crossed_groups", "study_groups"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -32,8 +38,8 @@ _ITERATIONS = 40
 _MANY = 400  # runs beyond which a rough estimate of the ratios has to do: an inverse of V costs n^3
 _SETTLED = 1e-3  # relative change of every variance
 _NOTHING = 1e-8  # of the runs' variance: as good as none
-_STEPS = np.arange(0.0, 6.01, 0.5)  # log(1 + rho/rho_0) of the component that is integrated over
-_LEAST_SHARE = 0.01  # of the weight, below which a ratio is left out
+_STEPS = np.arange(0.0, 9.01, 0.5)  # log(1 + rho/rho_0) of a component that is integrated over
+_LEAST_SHARE = 0.01  # of the greatest weight, below which a ratio is left out
 
 
 @dataclass(frozen=True)
@@ -46,15 +52,15 @@ class CrossedGroups:
         Runs stay in the order they have.
     codes : dict of str to ndarray of int, shape (n,)
         For each component the group of every run; components that the runs cannot tell apart are not there.
-    doubtful : str or None
-        The component whose ratio is integrated over.
+    doubtful : tuple of str
+        The components whose ratios are integrated over.
     cells : ndarray of int, shape (n,)
         Runs with the same sizes have the same number: a law's columns are alike there.
     """
 
     order: Index
     codes: dict[str, Index]
-    doubtful: str | None
+    doubtful: tuple[str, ...]
     cells: Index
 
     def products(self, columns: Array) -> Inner:
@@ -107,14 +113,19 @@ class CrossedGroups:
         length = np.linalg.norm(design, axis=1)
         basis = np.linalg.qr((design[length > 0] / length[length > 0, None]).T)[0]
         ratios = self._estimated(basis, residuals)
-        if self.doubtful is None:
+        if not self.doubtful:
             return [Node(ratios, 1.0)]
-        place = list(self.codes).index(self.doubtful)
-        unit = self._left_in_mean(place, ratios)
-        tried = [(*ratios[:place], float(np.expm1(step)) * unit, *ratios[place + 1 :]) for step in _STEPS]
+        places = [list(self.codes).index(name) for name in self.doubtful]
+        units = [self._left_in_mean(place, ratios) for place in places]
+        tried = []
+        for steps in product(_STEPS if len(places) == 1 else _STEPS[::2], repeat=len(places)):
+            own = list(ratios)
+            for place, step, unit in zip(places, steps, units, strict=True):
+                own[place] = float(np.expm1(step)) * unit
+            tried.append(tuple(own))
         level = np.array([_restricted(self.covariance(one), basis, residuals) for one in tried])
         share = np.exp(level - level.max())
-        share = np.where(share > _LEAST_SHARE * share.sum(), share, 0.0)
+        share = np.where(share > _LEAST_SHARE * share.max(), share, 0.0)
         return [Node(one, float(s)) for one, s in zip(tried, share / share.sum(), strict=True) if s > 0]
 
     def _estimated(self, basis: Array, residuals: Array) -> tuple[float, ...]:
@@ -145,7 +156,7 @@ class CrossedGroups:
         return groups[place] * (1 / len(self.order) + finer)
 
 
-def crossed_groups(codes: Mapping[str, Index], cells: Index, doubtful: str | None = None) -> CrossedGroups:
+def crossed_groups(codes: Mapping[str, Index], cells: Index, doubtful: Sequence[str] = ()) -> CrossedGroups:
     """Return the components that runs can tell apart.
 
     Parameters
@@ -155,8 +166,8 @@ def crossed_groups(codes: Mapping[str, Index], cells: Index, doubtful: str | Non
         single runs, or all runs, is left out.
     cells : ndarray of int, shape (n,)
         Number of the cell of every run: runs of equal sizes have the same.
-    doubtful : str, optional
-        The component whose ratio is integrated over, if it is kept.
+    doubtful : sequence of str
+        The components whose ratios are integrated over, those of them that are kept.
 
     Returns
     -------
@@ -170,7 +181,7 @@ def crossed_groups(codes: Mapping[str, Index], cells: Index, doubtful: str | Non
         if 1 < count < n and not any(_alike(plain, other) for other in kept.values()):
             kept[name] = plain
     plain = np.unique(cells, return_inverse=True)[1].ravel().astype(np.intp)
-    return CrossedGroups(np.arange(n), kept, doubtful if doubtful in kept else None, plain)
+    return CrossedGroups(np.arange(n), kept, tuple(name for name in doubtful if name in kept), plain)
 
 
 def _restricted(V: Array, basis: Array, residuals: Array) -> float:
@@ -183,6 +194,42 @@ def _restricted(V: Array, basis: Array, residuals: Array) -> float:
     freedom = max(len(residuals) - basis.shape[1], 1)
     logs = 2 * np.log(np.diag(root)).sum() + np.linalg.slogdet(inner)[1]
     return -0.5 * float(logs + freedom * np.log(left))
+
+
+def crossed(*parts: Index) -> Index:
+    """Return a number for every combination of codes, shape (n,)."""
+    return np.unique(np.stack(parts, axis=1), axis=0, return_inverse=True)[1].ravel().astype(np.intp)
+
+
+def study_groups(frame: pd.DataFrame, sizes: Array) -> CrossedGroups | None:
+    """Return the noise that runs of one recipe share, where it crosses.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Runs of one group.
+    sizes : ndarray, shape (n, k)
+        Their sizes on the axes of the law.
+
+    Returns
+    -------
+    CrossedGroups or None
+        Of blocks, checkpoints, and the upstream and the fine-tuning images of a block, which several models share;
+        ratios of the first and the third are integrated over. None where checkpoints are all that runs of a block
+        share, where there are no seed blocks, and for more than some hundreds of runs.
+    """
+    blocks = blocks_of(frame)
+    if blocks.kind != "seed blocks" or len(frame) > _MANY:
+        return None
+    codes = {"block": blocks.codes}
+    if "pretrain_id" in frame.columns and frame["pretrain_id"].notna().all():
+        codes["checkpoint"] = crossed(blocks.codes, frame["pretrain_id"].astype(str).factorize()[0])
+    for name, axis in (("upstream", "n_pretrain"), ("labels", "n_finetune")):
+        if axis in frame.columns and frame[axis].notna().all():
+            codes[name] = crossed(blocks.codes, frame[axis].factorize()[0])
+    cells = np.unique(sizes, axis=0, return_inverse=True)[1].ravel().astype(np.intp)
+    groups = crossed_groups(codes, cells, doubtful=("block", "upstream"))
+    return groups if {"upstream", "labels"} & set(groups.codes) else None
 
 
 def _alike(first: Index, second: Index) -> bool:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from tippingpoint.errors import FitError
 from tippingpoint.fitting.additive import refit_additive
 from tippingpoint.fitting.blocks import FEW_BLOCKS, block_weights, blocks_of
+from tippingpoint.fitting.crossed import study_groups
 from tippingpoint.fitting.estimation import Estimate
 from tippingpoint.fitting.posterior import Posterior, posterior_of
 from tippingpoint.fitting.surface import SurfaceSolution, refit_surface
-from tippingpoint.fitting.variance import groups_of
+from tippingpoint.fitting.variance import Shared, groups_of
 from tippingpoint.laws.additive_formula import AdditiveFormula
 from tippingpoint.laws.constrained import Constrained, constrain
 from tippingpoint.laws.formula import Formula
@@ -163,8 +164,11 @@ def posterior_for(fit: Estimate | SurfaceEstimate) -> tuple[Posterior, Scaled]:
     scaled = _additive_scaled(fit) if isinstance(fit, Estimate) else _surface_scaled(fit.solution)
     counted = fit.weights > 0
     weights = fit.weights[counted]
-    groups = groups_of(fit.runs.frame[counted], len(weights), weights)
-    logs = (np.log(fit.sizes[counted]) - scaled.log_reference)[:, scaled.told]
+    frame, sizes = fit.runs.frame[counted], fit.sizes[counted][:, scaled.told]
+    groups: Shared | None = study_groups(frame, sizes) if (weights == weights[0]).all() else None
+    if groups is None:
+        groups = groups_of(frame, len(weights), weights)
+    logs = np.log(sizes) - scaled.log_reference[scaled.told]
     found = posterior_of(
         scaled.formula.in_units(scaled.unit),
         logs,

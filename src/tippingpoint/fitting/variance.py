@@ -9,8 +9,7 @@ ends are .009 apart in log where .025 are needed (medians), and which covers 59%
 because a study has few blocks, integrated over instead of plugged in.
 
 Not in the model is noise that all runs of one block and one size share beyond their checkpoints, such as that of the
-images of one subset. Where it is as large as that of blocks, 92% of nominal 95% intervals cover, and 82% of those of
-the exponent of the axis that it goes with (300 studies, part ``crossed``).
+images of one subset: tables of up to some hundreds of runs have it (:mod:`tippingpoint.fitting.crossed`).
 
 Notation
 --------
