@@ -41,13 +41,15 @@ def test_two_terms_of_one_exponent_meet_the_closed_form(a, b, e, p, q, budget) -
 
 @given(TERMS, TERMS, EXPONENTS, EXPONENTS, PRICES, PRICES, st.floats(10, 1e6))
 @settings(max_examples=60, deadline=None)
-def test_marginal_returns_are_equal_at_the_best(a, b, alpha, beta, p, q, budget) -> None:
-    found = best_for_budget(additive(0.0, a, alpha, b, beta, p=p, q=q), budget)
+def test_nothing_moved_along_the_budget_is_better(a, b, alpha, beta, p, q, budget) -> None:
+    space = additive(0.0, a, alpha, b, beta, p=p, q=q)
+    found = best_for_budget(space, budget)
     assert found is not None
-    assume(found.error > 1e-5)
-    of_images = a * alpha * (found.images / 1000) ** -alpha / (p * found.images)
-    of_labels = b * beta * (found.labels / 100) ** -beta / (q * found.labels)
-    np.testing.assert_allclose(of_images, of_labels, rtol=0.02)  # flat about the best: the error is the sharp test
+    for share in (-0.1, -0.01, -0.001, 0.001, 0.01, 0.1):
+        images = found.images * (1 + share)
+        labels = found.labels - (images - found.images) * p / q
+        if labels > space.labels[0] and space.images[0] < images < space.images[1]:
+            assert space.error(np.array(images), np.array(labels)) >= found.error * (1 - 1e-8)
 
 
 def brute(space: Space, keep, value) -> float:

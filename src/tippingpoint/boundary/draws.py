@@ -265,7 +265,7 @@ def fit_recipe(axes: Sequence[str], frame: pd.DataFrame, target: str, objective:
     """Fit one recipe's additive law; return its mean where it depends on no axis."""
     y = frame[target].to_numpy(dtype=float, na_value=np.nan)
     if not axes:
-        return float(np.mean(y)) if objective == "squares" else float(np.exp(np.mean(np.log(y))))
+        return float(np.exp(np.mean(np.log(y)))) if objective_named(objective).on_logs else float(np.mean(y))
     return fit_additive(frame[list(axes)].to_numpy(dtype=float, na_value=np.nan), y, objective=objective)
 
 

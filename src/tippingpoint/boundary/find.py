@@ -78,7 +78,7 @@ def find_boundary(
     pool : {"auto", "none", "all"}
         Whether the other axes are tied together by the laws or only runs of exactly the size in ``at`` are used.
         ``auto`` ties an axis of three or more sizes where the size was not measured.
-    objective : {"log", "huber-log", "squares"}
+    objective : {"log", "huber-log", "squares", "binomial"}
         What the fits minimise. Squared log residuals by default: what a block does to both recipes then cancels in the
         difference nearly as in the data, which Huber's loss, nearly a median, does less.
 
