@@ -13,7 +13,18 @@ from tippingpoint._version import __version__
 
 if TYPE_CHECKING:
     from tippingpoint.advice import Advice, advise
-    from tippingpoint.boundary import Boundary, Crossing, PowerDifference, find_boundary
+    from tippingpoint.boundary import (
+        BestTeacher,
+        Boundary,
+        BoundaryMap,
+        Crossing,
+        PaperConditions,
+        PowerDifference,
+        best_teacher,
+        boundary_map,
+        check_conditions,
+        find_boundary,
+    )
     from tippingpoint.errors import InputError, TippingPointError
     from tippingpoint.fitting.comparison import compare_laws
     from tippingpoint.fitting.curve_table import Extrapolation, extrapolate
@@ -25,16 +36,22 @@ if TYPE_CHECKING:
 __all__ = [
     "AdditivePowerLaw",
     "Advice",
+    "BestTeacher",
     "Boundary",
+    "BoundaryMap",
     "Crossing",
     "CurveExtrapolator",
     "Extrapolation",
     "InputError",
+    "PaperConditions",
     "PowerDifference",
     "Runs",
     "TippingPointError",
     "__version__",
     "advise",
+    "best_teacher",
+    "boundary_map",
+    "check_conditions",
     "compare_laws",
     "extrapolate",
     "find_boundary",
@@ -46,15 +63,21 @@ __all__ = [
 _ROOMS = {
     "AdditivePowerLaw": "laws",
     "Advice": "advice",
+    "BestTeacher": "boundary",
     "Boundary": "boundary",
+    "BoundaryMap": "boundary",
     "Crossing": "boundary",
     "CurveExtrapolator": "fitting.extrapolation",
     "Extrapolation": "fitting.curve_table",
     "InputError": "errors",
+    "PaperConditions": "boundary",
     "PowerDifference": "boundary",
     "Runs": "runs",
     "TippingPointError": "errors",
     "advise": "advice",
+    "best_teacher": "boundary",
+    "boundary_map": "boundary",
+    "check_conditions": "boundary",
     "extrapolate": "fitting.curve_table",
     "compare_laws": "fitting.comparison",
     "find_boundary": "boundary",

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MeasuredCrossing", "established_signs", "measured_crossings"]
+__all__ = ["MeasuredCrossing", "established_signs", "measured_crossings", "measured_probability"]
 
 Array = NDArray[np.float64]
 _STEPS = 400  # between two sizes; the crossing is solved exactly, only its interval's ends are read off this grid
@@ -131,3 +131,34 @@ def _band(x: Array, differences: Array, level: float) -> tuple[Array, Array, Arr
         means.append(joined.mean(axis=0) if blocks else np.full(len(w), np.nan))
         halves.append(float(stdtrit(max(1, blocks - 1), 0.5 + level / 2)) * spread)
     return np.concatenate(grids), np.concatenate(means), np.concatenate(halves)
+
+
+def measured_probability(differences: pd.DataFrame, sizes: Array) -> Array:
+    """Return the probability that the mean paired difference is positive, by Student's t over blocks.
+
+    Parameters
+    ----------
+    differences : DataFrame
+        One row per seed block, one column per size, ascending.
+    sizes : ndarray
+        Where; between two measured sizes every block's difference is joined by a straight line in log size.
+
+    Returns
+    -------
+    ndarray
+        NaN outside the measured sizes, and where fewer than two blocks have the pairs.
+    """
+    from scipy.special import stdtr
+
+    x, own = np.log(sizes), np.log(differences.columns.to_numpy(dtype=float))
+    found: Array = np.full(len(x), np.nan)
+    for k in range(len(own) - 1):
+        inside = (x >= own[k] - 1e-9) & (x <= own[k + 1] + 1e-9)
+        ends = differences.iloc[:, k : k + 2].dropna().to_numpy(dtype=float)
+        if len(ends) < 2 or not inside.any():
+            continue
+        w = ((x[inside] - own[k]) / (own[k + 1] - own[k])).clip(0, 1)
+        joined = ends[:, :1] * (1 - w) + ends[:, 1:] * w
+        error = np.maximum(joined.std(axis=0, ddof=1) / np.sqrt(len(ends)), 1e-300)
+        found[inside] = stdtr(len(ends) - 1, joined.mean(axis=0) / error)
+    return found

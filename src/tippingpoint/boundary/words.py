@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-__all__ = ["axis_words", "better", "exactly", "interval_words", "number", "size", "target_words"]
+__all__ = ["axis_words", "better", "exactly", "interval_words", "listed", "number", "size", "target_words"]
 
 _AXES = {
     "n_pretrain": "pretraining images",
@@ -69,3 +70,8 @@ def interval_words(interval: tuple[float | None, float | None] | None, level: fl
     if high is None:
         return f"{name} {size(low)} and open above"
     return f"{name} {size(low)} to {size(high)}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return ``"a, b and c"``."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
