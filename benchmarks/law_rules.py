@@ -60,6 +60,7 @@ from tippingpoint.errors import FitError
 from tippingpoint.fitting.backtest import fitter, largest_folds
 from tippingpoint.fitting.blocks import blocks_of
 from tippingpoint.fitting.comparison import AVERAGED, SHARPNESS, backtest_weights
+from tippingpoint.fitting.setting import FitSetting
 from tippingpoint.runs import Runs, read_runs
 
 Array = NDArray[np.float64]
@@ -116,7 +117,7 @@ def case(runs: Runs, axes: list[str], target: str, sizes: Array, truth: Array, n
     once = np.ones(len(y))
     for name in (*AVERAGED, *MORE):
         try:
-            fit, _ = fitter(name, axes, "huber-log", 1e-3)
+            fit, _ = fitter(name, axes, FitSetting())
         except FitError:
             continue
         with np.errstate(all="ignore"):

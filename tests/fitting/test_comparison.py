@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tippingpoint.errors import FitError, TippingPointError
 from tippingpoint.fitting.backtest import block_folds, fitter, fold_score, largest_folds
 from tippingpoint.fitting.comparison import AVERAGED, backtest_weights, compare_laws
+from tippingpoint.fitting.setting import FitSetting
 from tippingpoint.fitting.shared import compare_exponents
 from tippingpoint.laws import AutoLaw
 from tippingpoint.runs import Runs, read_runs
@@ -166,7 +167,7 @@ def test_whatever_the_table_only_our_errors_come_out(rows: list[tuple[float, flo
 
 
 def test_fitters_know_their_parameters() -> None:
-    counts = {name: fitter(name, AXES, "log", 1e-3)[1] for name in (*AVERAGED, "transfer", "interaction")}
+    counts = {name: fitter(name, AXES, FitSetting("log"))[1] for name in (*AVERAGED, "transfer", "interaction")}
     assert counts == {
         "additive": 7, "multiplicative": 4, "multiplicative-floor": 5, "transfer": 6, "interaction": 10,
     }  # fmt: skip

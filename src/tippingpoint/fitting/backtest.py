@@ -14,7 +14,7 @@ Notation: n runs, k axes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tippingpoint.errors import FitError
 from tippingpoint.fitting.additive import fit_additive
 from tippingpoint.fitting.blocks import blocks_of
+from tippingpoint.fitting.setting import FitSetting
 from tippingpoint.fitting.surface import fit_surface
 from tippingpoint.laws.additive import AdditivePowerLaw
 from tippingpoint.laws.formula import Formula
@@ -71,7 +72,12 @@ class Fold(NamedTuple):
     held: Mask
 
 
-def fitter(name: str, axes: Sequence[str], objective: str, huber_delta: float) -> tuple[Fitter, int]:
+class _Minimised(TypedDict):
+    objective: str
+    huber_delta: float
+
+
+def fitter(name: str, axes: Sequence[str], setting: FitSetting) -> tuple[Fitter, int]:
     """Return how a law of a name is fitted to sizes (n, k), y and weights (n,), and how many parameters it has.
 
     Raises
@@ -82,16 +88,17 @@ def fitter(name: str, axes: Sequence[str], objective: str, huber_delta: float) -
     law = law_named(name)
     if not hasattr(law, "formula_class") and law is not AdditivePowerLaw:
         raise FitError(f"'{name}' is an average of other laws; compare those.")
+    minimised: _Minimised = {"objective": setting.objective, "huber_delta": setting.huber_delta}
     if law is AdditivePowerLaw:
 
         def additive(sizes: Array, y: Array, weights: Array) -> Fitted:
-            return fit_additive(sizes, y, weights=weights, objective=objective, huber_delta=huber_delta)
+            return fit_additive(sizes, y, weights=weights, **minimised, max_exponent=setting.max_exponent)
 
         return additive, 1 + 2 * len(axes)
-    formula: Formula = law.formula_class(axes)
+    formula: Formula = law.formula_class(axes, max_exponent=setting.max_exponent)
 
     def surface(sizes: Array, y: Array, weights: Array) -> Fitted:
-        return fit_surface(formula, sizes, y, weights=weights, objective=objective, huber_delta=huber_delta)
+        return fit_surface(formula, sizes, y, weights=weights, **minimised)
 
     return surface, len(formula.weights) + len(formula.shapes)
 

@@ -172,6 +172,7 @@ def compare_laws(
     objective: str = "huber-log",
     huber_delta: float = 1e-3,
     weights: str | None = None,
+    max_exponent: float = 10.0,
     blocks: bool = True,
     recipe: str | None = None,
     stage: str | None = None,
@@ -195,6 +196,8 @@ def compare_laws(
         over-dispersion: the least that any of them leaves, since each law with its own would fit as well as any other.
     weights : str, optional
         Column that says how often each run counts.
+    max_exponent : float, default 10
+        Upper bound of every law's exponents.
     blocks : bool, default True
         Whether seed blocks are left out one by one as well.
     recipe, stage, upstream, downstream : str, optional
@@ -213,8 +216,9 @@ def compare_laws(
     """
     group = select_group(read_runs(runs), recipe=recipe, stage=stage, upstream=upstream, downstream=downstream)
     names = default_axes(group) if axes is None else list(axes)
-    inputs = read_inputs(group, names, target, FitSetting(objective, huber_delta, weights=weights))
-    ready, skipped = _ready(laws, names, objective, huber_delta)
+    setting = FitSetting(objective, huber_delta, max_exponent, weights)
+    inputs = read_inputs(group, names, target, setting)
+    ready, skipped = _ready(laws, names, setting)
     inputs, own = _weighed(ready, inputs)
     largest = largest_folds(inputs.sizes, names, inputs.counts)
     scores = _scores(ready, inputs, own, largest, block_folds(inputs.runs) if blocks else [])
@@ -329,7 +333,7 @@ def _akaike(aicc: Sequence[float]) -> Array:
 
 
 def _ready(
-    laws: Sequence[str], axes: Sequence[str], objective: str, huber_delta: float
+    laws: Sequence[str], axes: Sequence[str], setting: FitSetting
 ) -> tuple[dict[str, tuple[Fitter, int]], dict[str, str]]:
     """Return how each law is fitted, and why some cannot be; an unknown name is an error."""
     from tippingpoint.laws.registry import law_named
@@ -338,7 +342,7 @@ def _ready(
     for name in dict.fromkeys(laws):
         law_named(name)
         try:
-            ready[name] = fitter(name, axes, objective, huber_delta)
+            ready[name] = fitter(name, axes, setting)
         except FitError as error:
             skipped[name] = " ".join(error.faults)
     if not ready:

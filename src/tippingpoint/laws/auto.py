@@ -82,6 +82,7 @@ class AutoLaw(Law):
             objective=setting.objective,
             huber_delta=setting.huber_delta,
             weights=setting.weights,
+            max_exponent=setting.max_exponent,
         )
         shares = {score.law: score.weight for score in found.scores if score.weight >= _LEAST_WEIGHT}
         self._comparison = found
