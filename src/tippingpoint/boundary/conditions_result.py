@@ -130,8 +130,8 @@ class PaperConditions:
             found.append("No draw meets all conditions: what they would bring is not seen here.")
         else:
             found.append(
-                f"Where all hold, such a size is there in {_percent(self.threshold_if_they_hold)} of the draws (they do "
-                f"not bring it by themselves: Delta < 0 and F(D*) > 0 are needed); over all sizes {second} then helps "
+                f"Where all hold, such a size is there in {_percent(self.threshold_if_they_hold)} of the draws (they "
+                f"do not bring it: Delta < 0 and F(D*) > 0 are needed); over all sizes {second} then helps "
                 f"{_regimes(self.regime_global_if_they_hold)}. With alpha < alpha' {first} is better as n_pretrain "
                 f"goes to 0, so that {second} cannot help at every small size: at best between two."
             )

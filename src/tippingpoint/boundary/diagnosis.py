@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tippingpoint.boundary.draws import FittedPair
+from tippingpoint.boundary.levels import has_size, levels_of
 from tippingpoint.boundary.measured import MeasuredCrossing, established_signs
+from tippingpoint.boundary.no_crossing import why_none
 from tippingpoint.boundary.paired import blocks_to_settle, pair_up, sign_changes
 from tippingpoint.boundary.power_difference import PowerDifference, Regime
 from tippingpoint.boundary.result import Crossing
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["answer", "diagnose", "laws_hold", "measured_answer"]
 
 _FIT = 0.95  # probability, over all sizes together, of the test that the laws' difference fits the paired runs
+_PARTS = ("pretrain_flops", "teacher_flops", "finetune_flops")
 _UNEQUAL = 0.05  # relative difference of training compute that is worth saying
 
 
@@ -137,10 +140,11 @@ def diagnose(
     level: float,
 ) -> tuple[str, ...]:
     """Return every sentence that limits the answer, the weightiest first."""
+    whole = regime in ("always", "never")
     found = [
         *_noise(chosen, paired, curve, level),
         *_disagreement(chosen, fitted.difference, crossings, paired, level),
-        *_never_changes(chosen, fitted.difference, regime, crossings),
+        *(why_none(chosen, fitted.difference, fitted.draws, regime == "always", crossings) if whole else []),
         *_open_ends(chosen, crossings, level),
         *_pairing(chosen, paired),
         *_drawing(fitted),
@@ -220,24 +224,6 @@ def _disagreement(
     return found
 
 
-def _never_changes(chosen: Selection, F: PowerDifference, regime: Regime, crossings: list[Crossing]) -> list[str]:
-    """Where nothing crosses in range, say where the laws would, and how far outside that is."""
-    if regime not in ("always", "never"):
-        return []
-    if not crossings:
-        return [
-            "The difference never changes its sign at any size by the laws: there is no boundary to find further out."
-        ]
-    said = []
-    for crossing in crossings:
-        factor = (
-            crossing.value / chosen.high if crossing.value > chosen.high else chosen.low / max(crossing.value, 1e-300)
-        )
-        side = "above" if crossing.value > chosen.high else "below"
-        said.append(f"{size(crossing.value)} ({factor:.3g} times {side} the range)")
-    return [f"The laws would cross at {' and '.join(said)}: an extrapolation, to be measured before it is believed."]
-
-
 def _open_ends(chosen: Selection, crossings: list[Crossing], level: float) -> list[str]:
     """Say which intervals are open, and why."""
     found = []
@@ -253,7 +239,12 @@ def _open_ends(chosen: Selection, crossings: list[Crossing], level: float) -> li
 
 def _pairing(chosen: Selection, paired: pd.DataFrame) -> list[str]:
     """Say where recipes are not paired."""
-    measured = all(np.isfinite(value) for value in chosen.at.values()) and bool(chosen.held or not chosen.at)
+    measured = all(
+        has_size(levels, value)
+        for axis, value in chosen.at.items()
+        for frame in chosen.frames
+        if (levels := levels_of(frame, axis))
+    )
     if not len(paired):
         if measured:
             return [
@@ -304,20 +295,29 @@ def _student_above_teacher(chosen: Selection) -> list[str]:
 
 def _compute(chosen: Selection) -> list[str]:
     """Say where the recipes did not cost the same."""
-    if any("train_flops" not in frame.columns for frame in chosen.frames):
-        return []
-    costs = [
-        frame.groupby(chosen.along)["train_flops"].mean() if chosen.along in frame else None for frame in chosen.frames
-    ]
+    costs = [_costs(frame, chosen.along) for frame in chosen.frames]
     if costs[0] is None or costs[1] is None:
         return []
     ratio = float((costs[1] / costs[0]).mean())
     if not math.isfinite(ratio) or abs(ratio - 1) <= _UNEQUAL:
         return []
+    told = "teacher_flops" in chosen.frames[1].columns
+    charged = "the teacher charged" if told else "as train_flops has it: the table has no teacher_flops"
     return [
         f"Compute is not equal: a run of {chosen.recipes[1]} costs {ratio:.3g} times the training FLOPs of one of "
-        f"{chosen.recipes[0]}, the teacher charged."
+        f"{chosen.recipes[0]}, {charged}."
     ]
+
+
+def _costs(frame: pd.DataFrame, along: str) -> pd.Series[float] | None:
+    """Return the mean training FLOPs at every size, the teacher's own with them wherever the table has them."""
+    if "train_flops" not in frame.columns or along not in frame.columns:
+        return None
+    total = frame["train_flops"].astype(float)
+    if set(_PARTS) <= set(frame.columns):  # a total that leaves the teacher out is less than its parts
+        parts = frame[list(_PARTS)].astype(float).fillna(0.0).sum(axis=1)
+        total = total.where(total > parts, parts)
+    return total.groupby(frame[along].astype(float)).mean()
 
 
 def _name(level: float) -> str:

@@ -135,7 +135,7 @@ class BoundaryMap:
         for recipe in self.recipes:
             rows = self.paired_[self.paired_["established"] == recipe]
             places = [
-                f"{listed([size(x) for x in part[self.along]])} {axis_words(self.along)} with {size(float(z))}"
+                f"{listed([size(x) for x in part[self.along]])} {axis_words(self.along)} with {size(float(str(z)))}"
                 for z, part in rows.groupby(self.over)
             ]
             parts += [f"{recipe} is better at {'; '.join(places)} {axis_words(self.over)}"] if places else []

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tippingpoint.boundary.levels import has_size, is_size, levels_of, names_in, shared_sizes
-from tippingpoint.boundary.words import exactly, size
+from tippingpoint.boundary.no_crossing import guides_of
+from tippingpoint.boundary.words import beyond, exactly
 from tippingpoint.errors import InputError, RunsError, did_you_mean
 from tippingpoint.runs import Runs, select_group
 
@@ -54,6 +55,8 @@ class Selection:
         The range of ``along`` that both recipes cover.
     notes, warnings : tuple of str
         What was decided or set aside; what limits the answer.
+    guides : DataFrame or None
+        The teacher's own runs, as :func:`~tippingpoint.boundary.no_crossing.guides_of` has them.
     """
 
     recipes: tuple[str, str]
@@ -67,6 +70,7 @@ class Selection:
     high: float
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    guides: pd.DataFrame | None = None
 
 
 @dataclass
@@ -126,6 +130,7 @@ def select_pair(
         A name is not an axis.
     """
     draft = recipe_runs(runs, along, at, target, stage, recipes, upstream, downstream, teacher, pool)
+    everyone = draft.frames[0]
     for axis in (*AXES, *(name for name in at if name not in AXES)):
         if axis != along and draft.sizes(axis):
             _place(draft, axis, at.get(axis), pool)
@@ -150,6 +155,7 @@ def select_pair(
         high,
         tuple(draft.notes),
         tuple(draft.warnings),
+        guides_of(everyone, draft.at, along),
     )
 
 
@@ -291,7 +297,7 @@ def _place(draft: Draft, axis: str, value: float | None, pool: str) -> None:
     if pooled:
         draft.pooled.append(axis)
         if not measured:
-            draft.warnings.append(_beyond(axis, value, [size for sizes in levels for size in sizes]))
+            draft.warnings.append(beyond(axis, value, [size for sizes in levels for size in sizes]))
         return
     draft.held.append(axis)
     for place, frame in enumerate(draft.frames):
@@ -374,18 +380,6 @@ def _checked(axis: str, value: float) -> float:
     if not (np.isfinite(number) and number > 0):
         raise InputError(f"at: {axis}={value} is not a size; sizes are above 0.")
     return number
-
-
-def _beyond(axis: str, value: float, sizes: list[float]) -> str:
-    """Say how far from the data a size is."""
-    low, high = min(sizes), max(sizes)
-    if low <= value <= high:
-        return f"{axis}={exactly(value)} was not measured; the laws interpolate between {size(low)} and {size(high)}."
-    factor = value / high if value > high else low / value
-    return (
-        f"{axis}={exactly(value)} is outside the data ({size(low)} to {size(high)}), {factor:.3g} times beyond: "
-        "the laws extrapolate."
-    )
 
 
 def _listed(items: Iterable[Any]) -> str:

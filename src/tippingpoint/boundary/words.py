@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["axis_words", "better", "exactly", "interval_words", "listed", "number", "size", "target_words"]
+__all__ = ["axis_words", "better", "beyond", "exactly", "interval_words", "listed", "number", "size", "target_words"]
 
 _AXES = {
     "n_pretrain": "pretraining images",
@@ -75,3 +75,15 @@ def interval_words(interval: tuple[float | None, float | None] | None, level: fl
 def listed(items: Sequence[str]) -> str:
     """Return ``"a, b and c"``."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def beyond(axis: str, value: float, sizes: Sequence[float]) -> str:
+    """Say of a size that was not measured how far from those that were it is."""
+    low, high = min(sizes), max(sizes)
+    if low <= value <= high:
+        return f"{axis}={exactly(value)} was not measured; the laws interpolate between {size(low)} and {size(high)}."
+    factor = value / high if value > high else low / value
+    return (
+        f"{axis}={exactly(value)} is outside the data ({size(low)} to {size(high)}), {factor:.3g} times beyond: "
+        "the laws extrapolate."
+    )
