@@ -68,8 +68,8 @@ def test_an_interval_open_above_is_said() -> None:
 
 def test_how_sure_the_regime_is() -> None:
     text = probability_sentence(finding("below", [], regime_probability={"below": 0.8, "always": 0.2}))
-    assert text == "80% of the resampled studies agree; 20% say instead that distilled is better at every size."
-    assert probability_sentence(finding("below", [])) == "All resampled studies agree."
+    assert text == "80% of the draws of the laws agree; 20% say instead that distilled is better at every size."
+    assert probability_sentence(finding("below", [])) == "All draws of the laws agree."
 
 
 def test_what_no_run_supports_is_said_so() -> None:

@@ -37,8 +37,8 @@ def register(app: typer.Typer) -> None:
             typer.Option(help="Save one figure (.png, .svg, .pdf): difference, recipes, probability, laws, finetune."),
         ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON; write no page.")] = False,
-        resamples: Annotated[int, typer.Option(min=1, help="Resamples for the primary boundary.")] = 2000,
-        seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 0,
+        resamples: Annotated[int, typer.Option(min=1, help="Draws for the primary boundary.")] = 2000,
+        seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     ) -> None:
         from tippingpoint.cli._common import print_json
         from tippingpoint.errors import InputError

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Analysis", "Finding", "analyse"]
 
-FEW = 300  # resamples of an exploratory look and of a law
+FEW = 300  # draws of an exploratory look
 CONTROLS = ("smoothed", "scratch_extra_compute")
 Progress = Callable[[str, int, int], None]
 
@@ -165,11 +165,11 @@ def analyse(
     study : str or Path, optional
         The study directory; by default ``runs`` itself where that is one.
     resamples : int, default 2000
-        Resamples over seed blocks for the primary boundary; exploratory ones and the laws take at most 300.
+        Draws for the primary boundary; exploratory ones take at most 300.
     level : float, default 0.9
         Probability of all intervals.
     random_state : int or None, default 0
-        Seed of the resampling: the same input gives the same report.
+        Seed of the draws: the same input gives the same report.
     progress : callable, optional
         Called with (what, done, of all).
 
@@ -208,7 +208,7 @@ def analyse(
     found = work.findings([*others, *controls], few)
     adjusted, family = _adjust(found)
     exploratory, compared = adjusted[: len(others)], adjusted[len(others) :]
-    laws = work.laws(targets, few, look.target if look is not None else targets[0])
+    laws = work.laws(targets)
     return Analysis(
         name=published.name,
         source=str(table.source),
@@ -306,8 +306,8 @@ class _Work:
             found.append(self.finding(look, resamples))
         return found
 
-    def laws(self, targets: list[str], bootstrap: int, main: str) -> tuple[LawResult, ...]:
-        """Fit each group's law for each target; intervals for the main target at the full number of resamples."""
+    def laws(self, targets: list[str]) -> tuple[LawResult, ...]:
+        """Fit each group's law for each target."""
         groups = [
             {name: None if pd.isna(value) else str(value) for name, value in zip(GROUP, values, strict=True)}
             for values in self.frame[list(GROUP)].drop_duplicates().itertuples(index=False)
@@ -319,8 +319,7 @@ class _Work:
             rows = _select(self.frame, group)
             if target not in rows or rows[target].isna().all():
                 continue
-            draws = bootstrap if target == main else max(1, bootstrap // 2)
-            found.append(fit_group(rows, group, target, bootstrap=draws, random_state=self.random_state))
+            found.append(fit_group(rows, group, target, random_state=self.random_state))
         return tuple(found)
 
 

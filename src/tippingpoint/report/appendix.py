@@ -53,7 +53,8 @@ def laws(analysis: Analysis) -> Html:
     text = (
         "Each law is a floor plus one term per axis, coefficient × size^(−exponent); doubling a size multiplies its "
         "term by 2^(−exponent). Read the status first: a term that the data do not determine has numbers, but no "
-        f"meaning. Intervals are {percent(analysis.level)}, from resampled seed blocks."
+        f"meaning. Intervals are {percent(analysis.level)}, from a posterior that knows the noise which runs of a seed "
+        "block share."
     )
     parts = [paragraph(text), *_law_figures(analysis, main)]
     for target in targets:

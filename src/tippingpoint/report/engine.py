@@ -80,7 +80,7 @@ def usable_axes(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def fit_group(
-    frame: pd.DataFrame, group: Mapping[str, str | None], target: str, *, bootstrap: int, random_state: int | None
+    frame: pd.DataFrame, group: Mapping[str, str | None], target: str, *, random_state: int | None
 ) -> LawResult:
     """Fit the additive law to one group.
 
@@ -92,10 +92,8 @@ def fit_group(
         ``recipe``, ``stage``, ``upstream``, ``downstream``.
     target : str
         The column to explain.
-    bootstrap : int
-        Resamples over seed blocks, for the intervals.
     random_state : int or None
-        Seed of the resampling.
+        Seed of the posterior's draws, for the intervals.
 
     Returns
     -------
@@ -129,7 +127,7 @@ def fit_group(
     from tippingpoint.laws import AdditivePowerLaw
 
     try:
-        law = AdditivePowerLaw(axes=list(axes), bootstrap=bootstrap, random_state=random_state).fit(rows, target=target)
+        law = AdditivePowerLaw(axes=list(axes), random_state=random_state).fit(rows, target=target)
     except (TippingPointError, ArithmeticError, np.linalg.LinAlgError) as error:
         return empty._replace(reason=f"No law: {error}")
     return _with_law(empty, law)
@@ -178,9 +176,9 @@ def fit_look(
     level : float
         Probability of the intervals.
     resamples : int
-        Resamples over seed blocks.
+        Draws of the joint posterior.
     random_state : int or None
-        Seed of the resampling.
+        Seed of the draws.
 
     Returns
     -------

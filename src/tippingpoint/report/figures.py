@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from tippingpoint.report.analysis import Analysis
 
-__all__ = ["FIGURES", "check_figure", "draw", "figure_bytes", "save_figure"]
+__all__ = ["FIGURES", "check_figure", "cut", "draw", "figure_bytes", "save_figure", "size_ticks", "style"]
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#d5d9de", "#ffffff"
 BLUE, VERMILLION, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#00825f", "#a8558a", "#7a6a00"
@@ -52,7 +52,7 @@ Panel = DifferencePanel | RecipePanel | ProbabilityPanel | LawPanel
 
 
 @contextmanager
-def _style(**more: Any) -> Iterator[None]:
+def style(**more: Any) -> Iterator[None]:
     """Set what makes figures ours and repeatable, for the time of drawing only."""
     from matplotlib import rc_context
 
@@ -103,7 +103,7 @@ def draw_row(panels: list[Panel], *, width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with _style():
+    with style():
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -114,8 +114,8 @@ def draw_row(panels: list[Panel], *, width: float, height: float) -> Figure:
 
 def _frame(axes: Axes, panel: Panel) -> None:
     """Draw what all panels share: labels, light grid, a log axis of sizes in plain numbers."""
-    axes.set_xlabel(_cut(panel.x_label, 60))
-    axes.set_ylabel(_cut(panel.y_label, 60))
+    axes.set_xlabel(cut(panel.x_label, 60))
+    axes.set_ylabel(cut(panel.y_label, 60))
     axes.grid(True, color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
@@ -123,7 +123,7 @@ def _frame(axes: Axes, panel: Panel) -> None:
     axes.tick_params(length=3)
 
 
-def _size_ticks(axes: Axes, values: np.ndarray) -> None:
+def size_ticks(axes: Axes, values: np.ndarray) -> None:
     """Make x logarithmic with ticks at the sizes that were run, thinned so that they do not touch."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
@@ -154,7 +154,7 @@ def _short(value: float) -> str:
 
 def _draw_difference(axes: Axes, panel: DifferencePanel) -> None:
     sizes = np.concatenate([panel.sizes, panel.x[[0, -1]] if len(panel.x) else panel.x])
-    _size_ticks(axes, panel.sizes if len(panel.sizes) > 1 else sizes)
+    size_ticks(axes, panel.sizes if len(panel.sizes) > 1 else sizes)
     axes.axhline(0, color=INK, linewidth=1.1, zorder=2)
     if len(panel.x):
         label = "fitted laws" if panel.laws_hold else "fitted laws (miss the runs)"
@@ -203,12 +203,12 @@ def _sides(axes: Axes, panel: DifferencePanel) -> None:
     first, second = panel.recipes
     settings: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "fontsize": 8.5, "color": MUTED, "ha": "left"}
     if top > 0.15 * (top - bottom):
-        axes.text(0.015, top - 0.02 * (top - bottom), f"↑ {_cut(second)} is better", va="top", **settings)
+        axes.text(0.015, top - 0.02 * (top - bottom), f"↑ {cut(second)} is better", va="top", **settings)
     if -bottom > 0.15 * (top - bottom):
-        axes.text(0.015, bottom + 0.02 * (top - bottom), f"↓ {_cut(first)} is better", va="bottom", **settings)
+        axes.text(0.015, bottom + 0.02 * (top - bottom), f"↓ {cut(first)} is better", va="bottom", **settings)
 
 
-def _cut(text: str, longest: int = 28) -> str:
+def cut(text: str, longest: int = 28) -> str:
     """Make a name from the data fit to draw: no control characters, and not too long for its panel."""
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
     plain = f" {plain}" if plain.startswith("_") else plain  # matplotlib leaves such labels out of a legend
@@ -239,7 +239,7 @@ def _mark_crossing(axes: Axes, value: float, low: float, high: float) -> None:
 
 
 def _draw_recipes(axes: Axes, panel: RecipePanel) -> None:
-    _size_ticks(axes, np.concatenate([item.x for item in panel.series]))
+    size_ticks(axes, np.concatenate([item.x for item in panel.series]))
     for item, (colour, marker, dash) in zip(panel.series, SERIES, strict=False):
         spread = np.abs(np.vstack([item.mean - item.low, item.high - item.mean]))
         line = dash if not len(item.curve_x) else "none"
@@ -253,7 +253,7 @@ def _draw_recipes(axes: Axes, panel: RecipePanel) -> None:
             linestyle=line,
             linewidth=1.2,
             capsize=2.5,
-            label=_cut(item.recipe),
+            label=cut(item.recipe),
         )
         if len(item.curve_x):
             axes.plot(item.curve_x, item.curve_y, color=colour, linestyle=dash, linewidth=1.4)
@@ -261,7 +261,7 @@ def _draw_recipes(axes: Axes, panel: RecipePanel) -> None:
 
 
 def _draw_probability(axes: Axes, panel: ProbabilityPanel) -> None:
-    _size_ticks(axes, panel.sizes if len(panel.sizes) > 1 else panel.x[[0, -1]])
+    size_ticks(axes, panel.sizes if len(panel.sizes) > 1 else panel.x[[0, -1]])
     axes.axhline(0.5, color=INK, linewidth=0.9)
     axes.fill_between(panel.x, 0.5, panel.probability, color=BLUE, alpha=0.15, linewidth=0)
     axes.plot(panel.x, panel.probability, color=BLUE, linewidth=1.8)
@@ -270,15 +270,15 @@ def _draw_probability(axes: Axes, panel: ProbabilityPanel) -> None:
 
 
 def _draw_law(axes: Axes, panel: LawPanel) -> None:
-    _size_ticks(axes, np.concatenate([item.x for item in panel.series]))
+    size_ticks(axes, np.concatenate([item.x for item in panel.series]))
     for place, item in enumerate(panel.series):
         colour, marker, dash = SERIES[place % len(SERIES)]
         axes.plot(
             item.x, item.y, marker=marker, linestyle="none", color=colour, markersize=4, alpha=0.55, markeredgewidth=0
         )
         axes.plot(item.curve_x, item.curve_y, color=colour, linestyle=dash, linewidth=1.6)
-        axes.plot([], [], color=colour, marker=marker, linestyle=dash, markersize=4.5, label=_cut(item.label, 44))
-    axes.set_title(_cut(panel.title, 46) + (f" ({panel.note})" if panel.note else ""), fontsize=9.5, loc="left")
+        axes.plot([], [], color=colour, marker=marker, linestyle=dash, markersize=4.5, label=cut(item.label, 44))
+    axes.set_title(cut(panel.title, 46) + (f" ({panel.note})" if panel.note else ""), fontsize=9.5, loc="left")
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -309,7 +309,7 @@ def figure_bytes(figure: Figure, kind: str, *, live_text: bool = False) -> bytes
     """
     buffer = io.BytesIO()
     date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
-    with _style(**{"svg.fonttype": "none" if live_text else "path"}):
+    with style(**{"svg.fonttype": "none" if live_text else "path"}):
         figure.savefig(buffer, format=kind, metadata=date[kind], dpi=200)
     return buffer.getvalue()
 

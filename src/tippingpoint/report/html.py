@@ -102,5 +102,5 @@ def _navigation(body: str) -> str:
 def _made(analysis: Analysis) -> str:
     """Return what the page was made from and with; no time of day, so that the same input gives the same page."""
     seed = "no seed" if analysis.random_state is None else f"seed {analysis.random_state}"
-    settings = f"{analysis.resamples:,} resamples for the primary boundary, {seed}"
+    settings = f"{analysis.resamples:,} draws for the primary boundary, {seed}"
     return f"Made by tippingpoint {__version__} from {analysis.source}; {settings}."

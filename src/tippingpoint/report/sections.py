@@ -143,7 +143,7 @@ def compared(analysis: Analysis) -> Html:
     )
     chance = probability_panel(finding)
     if chance is not None:
-        caption = f"Share of resampled studies in which {look.recipes[1]} is better at that size, by their fitted laws."
+        caption = f"Probability that {look.recipes[1]} is better at that size, by the laws of both recipes."
         if finding.boundary is not None and not finding.boundary.laws_hold:
             caption += " The laws miss the runs here: trust the differences instead."
         pictures = Html(pictures + figure(inline_svg(draw(chance, width=4.6, height=3.4), "chance", caption), caption))
@@ -240,7 +240,7 @@ def explored(analysis: Analysis) -> Html:
         "For each look two paired t-tests over seed blocks are made, without any law: that the difference averaged "
         "over the sizes is zero, and that it is the same at all sizes (at a tipping point it is not). The p-values "
         f"are adjusted by Holm's method for all {analysis.family} together: one below {alpha} stands out even after "
-        "all these looks. Intervals of crossings are not adjusted and rest on fewer resamples."
+        "all these looks. Intervals of crossings are not adjusted and rest on fewer draws."
     )
     count = sum(1 for item in others for p in (item.level_p, item.trend_p) if p < 1 - analysis.level)
     verdict = f"{count} of the {analysis.family} tests stand out after adjustment."
@@ -288,4 +288,4 @@ def _short_regime(finding: Finding, level: float) -> str:
         if inside
     ]
     told = f": {' and '.join(crossings)}" if crossings else ""
-    return f"{words}{told}" + (f"; {percent(float(share))} of resamples agree" if share is not None else "")
+    return f"{words}{told}" + (f"; {percent(float(share))} of draws agree" if share is not None else "")

@@ -123,7 +123,7 @@ def probability_sentence(finding: Finding) -> str:
     regime = str(boundary.regime)
     second = finding.look.recipes[1]
     share = shares.get(regime, 0.0)
-    text = "All resampled studies agree" if share == 1 else f"{percent(share)} of the resampled studies agree"
+    text = "All draws of the laws agree" if share == 1 else f"{percent(share)} of the draws of the laws agree"
     rivals = sorted(((share, name) for name, share in shares.items() if name != regime and share > 0.005), reverse=True)
     if rivals:
         share, name = rivals[0]

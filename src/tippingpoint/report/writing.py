@@ -36,9 +36,9 @@ def write_report(
     endpoint : mapping, optional
         The comparison declared before the runs; by default what the study published.
     resamples : int, default 2000
-        Resamples for the primary boundary.
+        Draws for the primary boundary.
     random_state : int or None, default 0
-        Seed of the resampling.
+        Seed of the draws.
     progress : callable, optional
         Called with (what, done, of all).
 
