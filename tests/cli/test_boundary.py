@@ -82,6 +82,89 @@ def test_json_is_one_object_of_the_schema(table: Path, capsys: pytest.CaptureFix
     assert found["crossings"][0]["in_range"]
 
 
+def held_against(found: dict[str, Any], name: str) -> None:
+    schema = json.loads((resources.files("tippingpoint") / "schemas" / f"{name}.schema.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(found, schema)
+
+
+@pytest.fixture(scope="module")
+def example() -> str:
+    return str(resources.files("tippingpoint") / "_data" / "standard_runs.csv")
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["--map", "n_finetune", "--at", "n_params=116448", "--downstream", "digits", "--teacher", "heads=2"], "map"),
+        (["--map", "n_params", "--stage", "pretrained", "--teacher", "heads=2", "--target", "cross_entropy"], "map"),
+        (["--map", "n_finetune", "--at", "n_params=53056", "--downstream", "digits", "--resamples", "0"], "map"),
+        (["--teachers", "--at", "n_params=116448,n_finetune=200", "--downstream", "digits"], "teachers"),
+        (["--teachers", "--at", "n_params=116448", "--stage", "pretrained", "--resamples", "0"], "teachers"),
+        (["--conditions", "--at", "n_params=53056,n_finetune=200", "--downstream", "digits"], "conditions"),
+        (["--conditions", "--at", "n_params=53056", "--stage", "pretrained", "--teacher", "heads=2"], "conditions"),
+    ],
+)
+def test_maps_teachers_and_conditions_are_of_their_schemas(
+    example: str, capsys: pytest.CaptureFixture[str], words: list[str], name: str
+) -> None:
+    draws = [] if "--resamples" in words else ["--resamples", "200"]
+    code, out, err = call(capsys, example, "--json", *draws, *words)
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    held_against(found, f"boundary_{name}")
+    for one in found.get("slices", ()):
+        held_against({"schema_version": 1, **one["boundary"]}, "boundary")
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf", "csv", "json"])
+def test_a_map_is_saved_by_its_ending(
+    example: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    words = ["--map", "n_finetune", "--at", "n_params=53056", "--downstream", "digits", "--resamples", "50"]
+    code, out, err = call(capsys, example, *words, "--out", str(tmp_path / f"map.{kind}"))
+    assert (code, err) == (0, "")
+    assert out.endswith(f"wrote {tmp_path / f'map.{kind}'}\n")
+    data = (tmp_path / f"map.{kind}").read_bytes()
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "csv": b"n_finetune,regime", "json": b"{"}
+    assert data.startswith(starts[kind])
+    if kind == "json":
+        held_against(json.loads(data), "boundary_map")
+    if kind == "csv":
+        assert pd.read_csv(tmp_path / "map.csv")["n_finetune"].unique().tolist() == [50, 200, 800]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--map", "n_pretrain"], "over: n_pretrain is the axis that is walked along"),
+        (["--map", "n_finetun"], "Did you mean 'n_finetune'"),
+        (["--map", "recipe"], "column 'recipe' holds text"),
+        (["--map", "n_finetune", "--at", "n_finetune=100"], "at: n_finetune is the axis of the slices"),
+        (["--map", "n_finetune"], "share 1 size of n_finetune"),
+        (["--map", "n_finetune", "--stage", "pretrained"], "share no sizes of n_finetune"),
+        (["--map", "n_finetune", "--pool", "all"], "give auto or none"),
+        (["--map", "n_finetune", "--recipes", "scratch,other"], "no run is of recipe 'other'"),
+        (["--map", "n_finetune", "--teachers"], "ask one question at a time"),
+        (["--map", "n_finetune", "--out", "map.bmp"], ".png, .svg, .pdf, .csv or .json"),
+        (["--out", "map.png"], "--out: only a map is saved"),
+        (["--teachers", "--teacher", "heads=2"], "leave --teacher out"),
+        (["--teachers", "--recipes", "distilled,scratch"], "put one without teachers first"),
+        (["--teachers", "--along", "n_params_teacher"], "every teacher has a size of its own"),
+        (["--conditions", "--along", "n_finetune"], "leave --along out"),
+        (["--conditions", "--resamples", "0"], "0 draws cannot tell a probability"),
+        (["--conditions", "--pool", "all"], "leave --pool out"),
+    ],
+)
+def test_faults_of_maps_teachers_and_conditions(
+    table: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    code, out, err = call(capsys, str(table), *words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
 def test_text_starts_with_the_answer(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, str(table), "--resamples", "100")
     assert code == 0

@@ -205,7 +205,8 @@ class BoundaryMap:
     def _facts(self) -> list[tuple[str, str]]:
         facts = [("compared", f"{target_words(self.target)} of {self.recipes[0]} minus {self.recipes[1]}")]
         facts += [("at", ", ".join(f"{name}={exactly(value)}" for name, value in self.at.items()))] if self.at else []
-        return [*facts, ("slices", f"{len(self.slices)} sizes of {self.over}, each held: no law is presumed across it")]
+        count = f"{len(self.slices)} size{'s' * (len(self.slices) > 1)} of {self.over}"
+        return [*facts, ("slices", f"{count}, each held: no law is presumed across it")]
 
     def _slice_lines(self) -> list[str]:
         """Return a small table: one line for each slice, more for one with several crossings."""
