@@ -135,12 +135,13 @@ class BoundaryMap:
         for recipe in self.recipes:
             rows = self.paired_[self.paired_["established"] == recipe]
             places = [
-                f"{listed([size(x) for x in part[self.along]])} {axis_words(self.along)} with {size(float(str(z)))}"
+                f"{listed([size(x) for x in part[self.along]])} with {size(float(str(z)))}"
                 for z, part in rows.groupby(self.over)
             ]
-            parts += [f"{recipe} is better at {'; '.join(places)} {axis_words(self.over)}"] if places else []
-        said = ". ".join(part[0].upper() + part[1:] if place else part for place, part in enumerate(parts))
+            parts += [f"{recipe} is better at {'; '.join(places)}"] if places else []
+        said = ", and ".join(parts)
         head = f"Measured without a law, after Holm's adjustment for all {made} comparisons (exploratory), "
+        said += f" ({axis_words(self.along)} with {axis_words(self.over)})"
         return f"{head}{said}." if parts else f"{head}no difference is established at {100 * self.level:g}%."
 
     @property
