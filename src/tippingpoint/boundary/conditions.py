@@ -28,13 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.boundary.conditions_result import Condition, PaperConditions
-from tippingpoint.boundary.draws import Draws, Stacked, fit_recipe
+from tippingpoint.boundary.draws import Draws, Stacked, few_blocks, fit_recipe
 from tippingpoint.boundary.levels import is_size, levels_of, shared_sizes
 from tippingpoint.boundary.pair_law import PairLaw
 from tippingpoint.boundary.selection import Selection, recipe_runs, select_pair
 from tippingpoint.boundary.words import exactly
 from tippingpoint.errors import InputError, RunsError
-from tippingpoint.fitting.blocks import FEW_BLOCKS, blocks_of
+from tippingpoint.fitting.blocks import blocks_of
 from tippingpoint.runs import Runs, read_runs
 
 if TYPE_CHECKING:
@@ -100,16 +100,16 @@ def check_conditions(
     asked: dict[str, Any] = {"target": target, "stage": stage, "recipes": (recipes[0], recipes[1])}
     asked |= {"upstream": upstream, "downstream": downstream, "teacher": teacher, "along": _ALONG, "at": dict(at or {})}
     chosen, held = _select(table, asked)
-    blocks = blocks_of(_both(chosen)).count
-    if blocks < 2:
-        raise RunsError("There is one seed block only: nothing tells how blocks differ, so no condition has a chance.")
+    both = _both(chosen)
+    blocks = blocks_of(both)
+    if blocks.count < 2:
+        raise RunsError("There is one seed block only: nothing tells how blocks differ; add runs of other seeds.")
     law = PairLaw(_ALONG, [axis for axis in chosen.at if axis not in chosen.held], chosen.axes, additive=True)
     fits = [fit_recipe(axes, frame, target, objective) for axes, frame in zip(chosen.axes, chosen.frames, strict=True)]
     data = Stacked.of(law, chosen.frames, target, chosen.at, fits)
     joint, rough = data.joint(resamples, random_state, objective)
-    draws = Draws(data.recipes(joint.theta), blocks)
+    draws = Draws(data.recipes(joint.theta), blocks.count)
     checks = _checks(_parameters(data, joint.theta), chosen, held, factor)
-    few = [f"Only {blocks} seed blocks: chances are rough; {FEW_BLOCKS} or more are better."] * (blocks < FEW_BLOCKS)
     return PaperConditions(
         recipes=chosen.recipes,
         at=chosen.at,
@@ -121,8 +121,8 @@ def check_conditions(
         conditions=tuple(check.judged(level) for check in checks),
         **_consequences(draws, checks, chosen),
         resamples=draws.total,
-        n_blocks=blocks,
-        warnings=(*few, *rough, *chosen.warnings),
+        n_blocks=blocks.count,
+        warnings=(*few_blocks(both, blocks.kind, blocks.count), *rough, *chosen.warnings),
         notes=tuple(dict.fromkeys((*table.notes, *chosen.notes))),
     )
 

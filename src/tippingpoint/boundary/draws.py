@@ -34,7 +34,7 @@ from tippingpoint.fitting.posterior import posterior_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Draws", "FittedPair", "Joint", "RecipeFit", "Stacked", "fit_pair", "fit_recipe"]
+__all__ = ["Draws", "FittedPair", "Joint", "RecipeFit", "Stacked", "few_blocks", "fit_pair", "fit_recipe"]
 
 Array = NDArray[np.float64]
 
@@ -236,7 +236,7 @@ def fit_pair(
         )
     )
     draws = Draws(np.empty((0, 2, 3)), blocks.count)
-    warnings, joint = _few(both, blocks.kind, blocks.count), None
+    warnings, joint = few_blocks(both, blocks.kind, blocks.count), None
     if resamples and blocks.count > 1:
         joint, rough = data.joint(resamples, random_state, objective)
         draws = Draws(data.recipes(joint.theta), blocks.count)
@@ -252,7 +252,7 @@ def _state(solution: AdditiveSolution | float, axes: tuple[str, ...]) -> tuple[s
     return solution.status, tuple(named)
 
 
-def _few(both: pd.DataFrame, kind: str, count: int) -> list[str]:
+def few_blocks(both: pd.DataFrame, kind: str, count: int) -> list[str]:
     """Say what the table does not tell of the noise that runs share."""
     if not {"subset_seed", "seed", "pretrain_id"} & set(both.columns):
         return ["The table has no subset_seed, seed or pretrain_id: its rows are taken as independent."]

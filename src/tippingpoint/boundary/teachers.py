@@ -24,14 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.boundary.adjusted import holm, paired_p
-from tippingpoint.boundary.draws import Stacked, fit_recipe
+from tippingpoint.boundary.draws import Stacked, few_blocks, fit_recipe
 from tippingpoint.boundary.levels import levels_of, names_in
 from tippingpoint.boundary.pair_law import PairLaw
 from tippingpoint.boundary.paired import block_differences
 from tippingpoint.boundary.selection import Selection, select_pair
 from tippingpoint.boundary.teachers_result import BestTeacher, Candidate
 from tippingpoint.errors import InputError, RunsError, did_you_mean
-from tippingpoint.fitting.blocks import blocks_of
+from tippingpoint.fitting.blocks import Blocks, blocks_of
 from tippingpoint.runs import Runs, read_runs
 
 if TYPE_CHECKING:
@@ -203,18 +203,17 @@ def _field(chosen: list[tuple[str | None, Selection]]) -> _Field:
 
 
 def _few(field: _Field) -> list[str]:
-    from tippingpoint.fitting.blocks import FEW_BLOCKS
-
-    count = _blocks(field)
-    if count < 2:
-        return ["One seed block says nothing of how blocks differ: chances are missing."]
-    return [f"Only {count} seed blocks: chances are rough; {FEW_BLOCKS} or more are better."] * (count < FEW_BLOCKS)
+    blocks, both = _blocks(field)
+    none = "One seed block says nothing of how blocks differ: chances by the laws are missing."
+    return [*few_blocks(both, blocks.kind, blocks.count), *([none] if blocks.count < 2 else [])]
 
 
-def _blocks(field: _Field) -> int:
+def _blocks(field: _Field) -> tuple[Blocks, pd.DataFrame]:
+    """Return the independent blocks of all candidates' runs, and the runs."""
     import pandas as pd
 
-    return blocks_of(pd.concat(field.frames, ignore_index=True)).count
+    both = pd.concat(field.frames, ignore_index=True)
+    return blocks_of(both), both
 
 
 def _by_laws(field: _Field, resamples: int, generator: np.random.Generator, objective: str) -> pd.DataFrame:
@@ -222,7 +221,7 @@ def _by_laws(field: _Field, resamples: int, generator: np.random.Generator, obje
     import pandas as pd
 
     columns = [field.along, "candidate", "mean", "chance"]
-    if not resamples or _blocks(field) < 2:
+    if not resamples or _blocks(field)[0].count < 2:
         return pd.DataFrame(columns=columns)
     pooled = [axis for axis in field.at if axis not in field.held and axis != "n_params_teacher"]
     law = PairLaw(field.along, pooled, field.axes)
@@ -265,7 +264,7 @@ def _measured(
         rows += [(size, name, -mean[k], error[k], chance[k], len(both)) for k, name in enumerate(names)]
         rival = np.delete(values - values[:, [leader]], leader, axis=1)  # above 0 where the leader is better
         one_sided = paired_p(rival.mean(axis=0), _error(rival), np.full(rival.shape[1], len(both))) / 2
-        leaders.append((size, names[leader], chance[leader], min(1.0, len(names) * float(one_sided.max()))))
+        leaders.append((size, names[leader], chance[leader], float(np.minimum(1.0, len(names) * one_sided.max()))))
     table = pd.DataFrame(leaders, columns=[field.along, "leader", "chance", "p"])
     table["p_holm"] = holm(table["p"].astype(float).tolist())
     table["established"] = (table["p_holm"] < 1 - level).to_numpy(bool)

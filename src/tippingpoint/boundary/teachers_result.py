@@ -109,7 +109,8 @@ class BestTeacher:
             where = f"at {size(first)}" if len(own) == 1 else f"from {size(first)} to {size(last)}"
             shares = [float(row[chance]) for row in own]
             low, high = f"{100 * min(shares):.0f}", f"{100 * max(shares):.0f}"
-            parts.append(f"{name} {where} (chance {low}{'' if low == high else f' to {high}'}%)")
+            said = f" (chance {low}{'' if low == high else f' to {high}'}%)" if all(0 <= s <= 1 for s in shares) else ""
+            parts.append(f"{name} {where}{said}")
         head = "Likeliest best by the laws" if by_laws else "Leading in the runs"
         head = head if self.laws_hold else "The laws miss the paired runs, which are told instead. Leading in the runs"
         return f"{head}, along {axis_words(self.along)}: {'; '.join(parts)}."
