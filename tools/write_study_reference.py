@@ -7,6 +7,7 @@ python tools/write_study_reference.py --check   # exit code 1 where the committe
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,7 +129,7 @@ def page() -> str:
     parts = [HEAD]
     for model in found:
         title = "The whole file" if model is StudyConfig else model.__name__
-        parts += [f"## {title}\n\n{(model.__doc__ or '').strip()}\n\n", "\n".join(_table(model)), "\n\n"]
+        parts += [f"## {title}\n\n{inspect.cleandoc(model.__doc__ or '')}\n\n", "\n".join(_table(model)), "\n\n"]
     parts.append(f"## An example\n\nThe preset `smoke`, whole:\n\n```yaml\n{presets.read('smoke').rstrip()}\n```\n")
     return "".join(parts)
 

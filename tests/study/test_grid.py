@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -55,6 +56,49 @@ def test_a_teacher_is_the_scratch_cell_of_the_same_block_and_size(load: Load) ->
             assert teacher.task["model"] == model
             for name in ("n_images", "subset_seed", "seed", "data"):
                 assert teacher.task[name] == distilled.task[name]
+
+
+def test_a_teacher_may_be_larger_than_its_student(load: Load, study_text: str) -> None:
+    grid = build_grid(
+        load(
+            study_text.replace(
+                "{teacher: 1, student: 2}, {teacher: [1", "{teacher: 4, student: 2}, {teacher: [1"
+            ).replace("student: 2, teacher: 1, stage", "student: 2, teacher: 4, stage")
+        )
+    )
+    rows = [
+        row.columns for row in grid.rows if row.columns["recipe"] == "distilled" and row.columns["student"] == "heads=2"
+    ]
+    assert {(row["teacher"], row["n_params_teacher"]) for row in rows} == {("heads=4", 16000)}
+
+
+SELF = "{teacher: [1, 2], student: 4}], label_weight: 0.5}\n  self_distilled: {students: [2], label_weight: 0.5}"
+
+
+@pytest.fixture
+def with_own_teacher(study_text: str) -> str:
+    return study_text.replace("{teacher: [1, 2], student: 4}], label_weight: 0.5}", SELF)
+
+
+def test_a_teacher_of_the_students_own_size_differs_by_its_seed_alone(load: Load, with_own_teacher: str) -> None:
+    grid = build_grid(load(with_own_teacher))
+    students = find(grid, recipe="self_distilled")
+    assert len(students) == 3 * 2
+    scored = {row.cell for row in grid.rows}
+    for student in students:
+        teacher = grid.cells[student.parents["teacher_0"]]
+        same = {name: student.where[name] for name in ("student", "n_pretrain", "subset_seed", "seed")}
+        (scratch,) = find(grid, recipe="scratch", **same)
+        assert {name for name in scratch.task if scratch.task[name] != teacher.task[name]} == {"seed"}
+        assert {name for name in scratch.task if scratch.task[name] != student.task[name]} == {"guidance", "teachers"}
+        assert teacher.key not in scored, "it is no run of the study's own: it would be a repeat with the same images"
+    rows = [row.columns for row in grid.rows if row.columns["recipe"] == "self_distilled"]
+    assert {(row["student"], row["teacher"], row["n_params_teacher"]) for row in rows} == {("heads=2", "heads=2", 4000)}
+
+
+def test_the_controls_teacher_leaves_every_other_cell_alone(load: Load, with_own_teacher: str) -> None:
+    before, after = build_grid(load()), build_grid(load(with_own_teacher))
+    assert list(before.cells) == [key for key in after.cells if key in before.cells]
 
 
 def test_a_checkpoint_serves_all_its_finetunings(load: Load) -> None:
@@ -135,6 +179,14 @@ def test_keys_never_change_by_accident() -> None:
         "extra_flops": 0.0,
     }
     assert cell_key(task, "abc", {}) == "59926092589321b9fef422be889d08d4076252fcb88b9d7eeaef98e158673246"
+
+
+def test_no_key_of_a_study_changes_by_accident(load: Load) -> None:
+    """Every new setting must be left out of the tasks where it says what was done before there was such a setting."""
+    keys = "\n".join(build_grid(load()).cells)
+    assert hashlib.sha256(keys.encode()).hexdigest() == (
+        "1fb3688eab4f44db98f8441f809b3e3dd5b86b0bde4e5ad69a6fcfc7b8d3f41c"
+    )
 
 
 ABOUT_ALL = [

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tippingpoint.errors import DataError, did_you_mean
-from tippingpoint.study.config import GUIDED, Distilled, Pair, StudyConfig
+from tippingpoint.study.config import Distilled, Pair, StudyConfig
 from tippingpoint.study.laboratory import ImageFacts, Laboratory
 from tippingpoint.study.source import Loc
 
@@ -82,9 +82,8 @@ def _recipe_sizes(config: StudyConfig) -> Iterator[Fault]:
 
 
 def _teachers(config: StudyConfig) -> Iterator[Fault]:
-    for name in GUIDED:
-        recipe = getattr(config.recipes, name)
-        if recipe is not None:
+    for name, recipe in config.recipes.named().items():
+        if isinstance(recipe, Distilled):
             yield from _teachers_of(config, name, recipe)
 
 

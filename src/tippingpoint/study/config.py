@@ -26,14 +26,23 @@ __all__ = [
     "Pair",
     "Recipes",
     "Scratch",
+    "SelfDistilled",
     "Size",
     "Smoothed",
     "StudyConfig",
     "Training",
 ]
 
-RECIPES = ("scratch", "distilled", "distilled_light", "smoothed", "scratch_extra_compute", "no_pretraining")
-GUIDED = ("distilled", "distilled_light")  # the recipes with a teacher in the loss
+RECIPES = (
+    "scratch",
+    "distilled",
+    "distilled_light",
+    "self_distilled",
+    "smoothed",
+    "scratch_extra_compute",
+    "no_pretraining",
+)
+GUIDED = ("distilled", "distilled_light", "self_distilled")  # the recipes with a teacher in the loss
 Size = int | float  # a count of images, or a share of the pool of training images
 
 
@@ -138,20 +147,41 @@ class Scratch(_Recipe):
     students: list[Heads] = Field(min_length=1, description="Heads of each model.")
 
 
-class Distilled(_Recipe):
-    """Pretraining guided by a smaller, already pretrained model: w CE + (1 - w) tau^2 KL + w_att A (Eq. 3)."""
+class _Guidance(_Settings):
+    """What every recipe with a teacher in its loss says of that loss."""
 
-    pairs: list[Pair] = Field(min_length=1, description="Which teacher guides which student.")
     label_weight: float = Field(0.5, ge=0, le=1, description="The paper's alpha: weight of the labels. Assumed.")
     temperature: Positive = Field(2.0, description="tau of the softened probabilities. Assumed.")
     attention_weight: NotNegative = Field(1.0, description="Weight of the attention-map term. Assumed.")
     attention_temperature: Positive = Field(1.0, description="Temperature of the attention maps. Assumed.")
 
 
+class _Taught(_Recipe):
+    pairs: list[Pair] = Field(min_length=1, description="Which teacher guides which student.")
+
+
+class Distilled(_Guidance, _Taught):
+    """Pretraining guided by another, already pretrained model: w CE + (1 - w) tau^2 KL + w_att A (Eq. 3).
+
+    The teacher is the scratch model of its heads on the same images: smaller than the student as in the paper, or
+    larger. Several teachers are one whose softened probabilities and attention maps are the mean of theirs.
+    """
+
+
 class DistilledLight(Distilled):
     """The same guidance with most of the weight on the labels: how much hinges on Eq. 3's alpha, which is not given."""
 
     label_weight: float = Field(0.9, ge=0, le=1, description="The paper's alpha: weight of the labels. Assumed.")
+
+
+class SelfDistilled(_Guidance, _Recipe):
+    """Control: a teacher of the student's own size, trained on the same images from other initial weights.
+
+    What a smaller teacher gives beyond this is owed to its size. The teacher is trained for this recipe alone, with a
+    seed of its own: the scratch model of the same block would start from the very weights that the student starts from.
+    """
+
+    students: list[Heads] = Field(min_length=1, description="Heads of each model and of its teacher.")
 
 
 class Smoothed(_Recipe):
@@ -177,8 +207,9 @@ class Recipes(_Settings):
     """Which recipes run, and on which models."""
 
     scratch: Scratch | None = Field(None, description="Labels alone; also trains the teachers.")
-    distilled: Distilled | None = Field(None, description="Guided by smaller models.")
+    distilled: Distilled | None = Field(None, description="Guided by other models, smaller or larger.")
     distilled_light: DistilledLight | None = Field(None, description="Guided, with less weight on the teacher.")
+    self_distilled: SelfDistilled | None = Field(None, description="Guided by a model of the student's own size.")
     smoothed: Smoothed | None = Field(None, description="Label smoothing without a teacher.")
     scratch_extra_compute: ExtraCompute | None = Field(None, description="Scratch with the teacher's compute.")
     no_pretraining: NoPretraining | None = Field(None, description="Fine-tuning from random weights.")

@@ -2,7 +2,8 @@
 
 Within a block everything is paired: the scratch and the guided student of one size see the same images, start from the
 same weights and take their batches in the same order; a teacher is the scratch cell of its own heads on exactly these
-images. A teacher is trained once and shared; a pretrained checkpoint serves all its fine-tunings.
+images. A teacher is trained once and shared; a pretrained checkpoint serves all its fine-tunings. The teacher of the
+student's own size alone is trained for its recipe, from other initial weights, and has no row of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from tippingpoint.study.config import GUIDED, Block, Distilled, Training
 from tippingpoint.study.load import Study
 
 __all__ = ["Grid", "build_grid", "endpoint_numbers"]
+
+OWN_TEACHER = 1_000_000  # added to a block's seed: weights and batches of a teacher that is as large as its student
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class _Builder:
         pairs: list[tuple[int, tuple[int, ...]]]
         if hasattr(settings, "pairs"):
             pairs = [(pair.student, pair.teacher) for pair in settings.pairs]
+        elif recipe == "self_distilled":
+            pairs = [(student, (student,)) for student in settings.students]
         else:
             pairs = [(student, ()) for student in settings.students]
         if recipe == "no_pretraining":
@@ -147,8 +152,10 @@ class _Builder:
         task = self._task("pretrain", student, self.config.upstream, count, block)
         parents: dict[str, str] = {}
         if recipe in GUIDED:
+            apart = OWN_TEACHER if recipe == "self_distilled" else 0
+            origin = Block(subset_seed=block.subset_seed, seed=block.seed + apart)
             for place, heads in enumerate(teacher):
-                parents[f"teacher_{place}"] = self._pretrain("scratch", heads, (), count, block).key
+                parents[f"teacher_{place}"] = self._pretrain("scratch", heads, (), count, origin).key
             task = self._guided(task, recipe, teacher)
         elif recipe == "smoothed" and self.config.recipes.smoothed is not None:
             task["label_smoothing"] = self.config.recipes.smoothed.label_smoothing

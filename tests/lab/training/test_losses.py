@@ -80,6 +80,19 @@ def test_mean_of_divergences_differs_from_divergence_to_mean_by_a_constant(rng: 
     torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-14)
 
 
+def test_that_constant_is_how_much_the_teachers_differ(rng: np.random.Generator) -> None:
+    """mean_t KL(p_t || p_S) - KL(mean p_t || p_S) = H(mean p_t) - mean H(p_t), whoever the student is."""
+    teachers = [logits(rng) for _ in range(3)]
+    p = np.stack([[softmax(row / 2.0) for row in t.numpy()] for t in teachers])
+    entropy = -(p * np.log(p)).sum(axis=-1)
+    mixed = -(p.mean(axis=0) * np.log(p.mean(axis=0))).sum(axis=-1)
+    expected = float((mixed - entropy.mean(axis=0)).mean())
+    for student in (logits(rng), logits(rng), teachers[0]):
+        mean = torch.stack([output_divergence(student, [t], 2.0) for t in teachers]).mean()
+        found = (mean - output_divergence(student, teachers, 2.0)).item()
+        assert found == pytest.approx(expected, rel=1e-10)
+
+
 def test_attention_divergence_is_the_loop(rng: np.random.Generator) -> None:
     student, teachers = maps(rng), [maps(rng) for _ in range(T)]
     expected = loop_attention(student.numpy(), np.stack([t.numpy() for t in teachers]))

@@ -1,0 +1,69 @@
+"""Every recipe trained for true, at the scale of seconds, through plan, run and the table of runs."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from tippingpoint.study.execute import run_study
+from tippingpoint.study.load import load_study
+from tippingpoint.study.plan import plan_study
+
+STUDY = """\
+name: recipes
+upstream: digits[0-4]
+downstream: ["digits[5-9]"]
+image: {size: 8, channels: 1}
+model: {patch_size: 4, depth: 2, head_dim: 4}
+validation_fraction: 0.2
+n_pretrain: [60]
+n_finetune: [40]
+recipes:
+  scratch: {students: [1, 2]}
+  distilled: {pairs: [{teacher: 1, student: 2}, {teacher: 2, student: 1}, {teacher: [1, 2], student: 2}]}
+  self_distilled: {students: [2]}
+seeds: 1
+pretraining: {batch_size: 16, learning_rate: 2e-3, length: {steps: 30}}
+finetuning: {batch_size: 16, learning_rate: 1e-3, length: {steps: 10}}
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    root = tmp_path_factory.mktemp("recipes")
+    path = root / "study.yaml"
+    path.write_text(STUDY, encoding="utf-8")
+    study = load_study(path)
+    planned = plan_study(study, root / "out", timing=False)
+    outcome = run_study(study, root / "out", workers=1)
+    assert outcome.state == "done"
+    assert outcome.trained == planned.to_dict()["cells"]
+    return pd.read_csv(root / "out" / "runs.csv")
+
+
+def one(runs: pd.DataFrame, stage: str, recipe: str, student: int, teacher: str | None) -> pd.Series:
+    of_teacher = runs["teacher"].isna() if teacher is None else runs["teacher"] == f"heads={teacher}"
+    chosen = (runs["stage"] == stage) & (runs["recipe"] == recipe) & (runs["student"] == f"heads={student}")
+    (row,) = (runs.loc[place] for place in runs.index[chosen & of_teacher])
+    return row
+
+
+@pytest.mark.parametrize(
+    ("recipe", "student", "teacher", "sizes"),
+    [
+        ("distilled", 2, "1", [1]),
+        ("distilled", 1, "2", [2]),
+        ("distilled", 2, "1+2", [1, 2]),
+        ("self_distilled", 2, "2", [2]),
+    ],
+)
+def test_teachers_are_charged(runs: pd.DataFrame, recipe: str, student: int, teacher: str, sizes: list[int]) -> None:
+    """A student pays for its teachers' training (a third of it is a forward pass) and for their passes in its own."""
+    row = one(runs, "pretrained", recipe, student, teacher)
+    scratch = {heads: one(runs, "pretrained", "scratch", heads, None) for heads in (1, 2)}
+    trained = sum(scratch[heads]["pretrain_flops"] for heads in sizes)
+    assert row["teacher_flops"] == pytest.approx(trained * (1 + 1 / 3), rel=1e-12)
+    assert row["pretrain_flops"] == scratch[student]["pretrain_flops"]
+    assert row["n_params_teacher"] == max(scratch[heads]["n_params"] for heads in sizes)
+    assert row["cross_entropy"] != scratch[student]["cross_entropy"]
+    assert one(runs, "finetuned", recipe, student, teacher)["pretrain_id"] == row["pretrain_id"]
