@@ -27,6 +27,7 @@ COMMANDS = (
     "extrapolate",
     "boundary",
     "advise",
+    "next",
     "report",
     "data",
 )

@@ -29,6 +29,22 @@ def run(
     workers: WorkersOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Train only.")] = False,
+    adaptive: Annotated[
+        bool, typer.Option("--adaptive", help="Train what sharpens the endpoint's answer most for its cost, and stop.")
+    ] = False,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TEXT", help="When: 'boundary width < 0.3 decades'.")
+    ] = None,
+    predict: Annotated[
+        str | None,
+        typer.Option("--predict", metavar="K=V,…", help="For --until 'prediction width < 0.02': n_pretrain=1e5."),
+    ] = None,
+    most_cells: Annotated[
+        int | None, typer.Option("--most-cells", min=1, help="With --adaptive: trainings of the study at most.")
+    ] = None,
+    extra_seeds: Annotated[
+        int | None, typer.Option("--extra-seeds", min=0, help="With --adaptive: further seed blocks to choose from.")
+    ] = None,
 ) -> int:
     """Run what is missing of a study, then fit and write report.html.
 
@@ -38,19 +54,68 @@ def run(
     from tippingpoint.study.execute import run_study
     from tippingpoint.study.load import load_study, study_directory
 
+    asked = _adaptive(adaptive, until, predict, most_cells, extra_seeds)
     loaded = load_study(study, settings or [])
     root = study_directory(loaded, directory)
-    outcome = run_study(loaded, root, workers=workers, display=make_display(quiet=json))
+    chooser = None
+    if asked is not None:
+        from tippingpoint.study.adaptive import Adaptive, with_extra_seeds
+        from tippingpoint.study.runners.local import usable_cores
+
+        loaded = with_extra_seeds(loaded, extra_seeds or 0)
+        chooser = Adaptive(loaded, root, **asked, batch=max(1, (workers or usable_cores()) // 2))
+    display = make_display(quiet=json)
+    if chooser is not None:
+        chooser.note = display.note
+    outcome = run_study(loaded, root, workers=workers, display=display, choose=chooser)
     report, answer, fault = None, None, None
     if not no_report and outcome.state != "interrupted" and outcome.n_rows:
         if not json:
             print("Fitting the laws and writing the report …", file=sys.stderr, flush=True)
         report, answer, fault = _report(root)
     if json:
-        print_json(_summary(outcome, report, fault))
+        found = None if chooser is None else {"ended": chooser.ended or None, "width": chooser.width}
+        print_json({**_summary(outcome, report, fault), "adaptive": found})
     else:
         _tell(outcome, report, answer, fault)
+        if chooser is not None and chooser.ended:
+            print(f"Stopped: {chooser.ended}. {root / 'adaptive.jsonl'} says why every cell was trained.")
     return outcome.exit_code
+
+
+def _adaptive(
+    adaptive: bool, until: str | None, predict: str | None, most_cells: int | None, extra_seeds: int | None
+) -> dict[str, Any] | None:
+    """Read what belongs to --adaptive; None without it. All faults are told at once, and nothing is started."""
+    from tippingpoint.cli._predict import parse_prediction
+    from tippingpoint.errors import InputError
+
+    given = {"--until": until, "--predict": predict, "--most-cells": most_cells, "--extra-seeds": extra_seeds}
+    if not adaptive:
+        faults = [
+            f"{name}: belongs to --adaptive; add that, or leave it out." for name, x in given.items() if x is not None
+        ]
+        if faults:
+            raise InputError(faults)
+        return None
+    from tippingpoint.study.adaptive import read_until
+
+    faults, sharp, place = [], None, None
+    if until is None and most_cells is None:
+        faults.append("--adaptive: say when to stop, with --until 'boundary width < 0.3 decades' or --most-cells.")
+    try:
+        sharp = None if until is None else read_until(until)
+    except InputError as error:
+        faults += error.faults
+    try:
+        place = None if predict is None else parse_prediction(predict)
+    except InputError as error:
+        faults += error.faults
+    if sharp is not None and (sharp.kind == "prediction") != (predict is not None):
+        faults.append("--until 'prediction width < …' and --predict belong together; give both or neither.")
+    if faults:
+        raise InputError(faults)
+    return {"until": sharp, "predict": place, "most_cells": most_cells}
 
 
 def _report(root: Path) -> tuple[Path | None, str | None, str | None]:

@@ -11,7 +11,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ def run_study(
     workers: int | None = None,
     display: Display | None = None,
     environment: Mapping[str, str] | None = None,
+    choose: Callable[[], Collection[str]] | None = None,
 ) -> Outcome:
     """Train what a study directory lacks of a study, and publish its tables.
 
@@ -103,6 +104,9 @@ def run_study(
         Who is told of the progress; by default nobody.
     environment : mapping of str to str, optional
         Added to the workers' environment.
+    choose : callable, optional
+        Says which cells to train next, by their keys, whenever none is left of those it said before and the tables are
+        published; none ends the run. By default all cells are trained.
 
     Returns
     -------
@@ -123,7 +127,7 @@ def run_study(
     if told is None:
         told = study.laboratory.inspect(cell.task for cell in grid.cells.values())
     with locked(root):
-        run = _Run(study, grid, root, display or Quiet(), told)
+        run = _Run(study, grid, root, display or Quiet(), told, choose)
         try:
             return run.go(workers or usable_cores(), environment)
         finally:
@@ -150,10 +154,19 @@ def _terminable() -> Iterator[None]:
 class _Run:
     """One run of a study in its directory; the lock is held."""
 
-    def __init__(self, study: Study, grid: Grid, root: Path, display: Display, about_images: list[str]) -> None:
+    def __init__(
+        self,
+        study: Study,
+        grid: Grid,
+        root: Path,
+        display: Display,
+        about_images: list[str],
+        choose: Callable[[], Collection[str]] | None,
+    ) -> None:
+        self.choose = choose
         self.study, self.grid, self.root, self.display = study, grid, root, display
         self.store = Store(root, write=True)
-        self.schedule = Schedule(grid, self.store.done())
+        self.schedule = Schedule(grid, self.store.done(), None if choose is None else ())
         self.throughput = Throughput()
         self.results = {key: self.store.result(key) for key in self.schedule.before}
         self.reasons: dict[str, str] = {}
@@ -191,7 +204,7 @@ class _Run:
             with _terminable():
                 self._publish("running")
                 todo = self.schedule.counts()["todo"]
-                if todo:
+                if todo and (self.choose is None or self._chosen()):
                     self.workers = min(workers, todo)
                     self._train(environment)
             state = "failed" if self.schedule.keys("failed") else "done"
@@ -213,6 +226,8 @@ class _Run:
             while True:
                 self._feed(pool)
                 if not self.schedule.counts()["running"]:
+                    if self._chosen():
+                        continue
                     return
                 for event in pool.wait(TICK):
                     self._take_note(event)
@@ -221,6 +236,13 @@ class _Run:
             pool.stop()
             with contextlib.suppress(OSError):  # the next run cleans what cannot be cleaned now
                 self.store.clean()
+
+    def _chosen(self) -> bool:
+        """Ask which cells come next; return whether there are any to train."""
+        if self.choose is None:
+            return False
+        self._publish("running")
+        return self.schedule.want(self.choose())
 
     def _feed(self, pool: LocalWorkers) -> None:
         """Give every idle worker the next cell."""
@@ -269,9 +291,9 @@ class _Run:
     def _snapshot(self, state: str) -> Snapshot:
         cells = self.grid.cells
         shares = [(cells[key], done / max(1, total)) for key, (done, total) in self.steps.items()]
-        waiting = [cells[key] for key in self.schedule.keys("todo")]
+        waiting = [cells[key] for key in self.schedule.keys("todo") if key in self.schedule.wanted]
         counts = self.schedule.counts()
-        left = counts["todo"] + counts["running"]
+        left = len(waiting) + counts["running"]
         return Snapshot(
             name=self.study.config.name,
             state=state,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from tippingpoint.study.grid import Grid
 
@@ -22,6 +22,8 @@ class Schedule:
         The cells.
     done : iterable of str
         Keys that the store has already.
+    only : collection of str, optional
+        The cells that are wanted; all unless given, more by :meth:`want`. The others stay to do.
 
     Attributes
     ----------
@@ -29,8 +31,9 @@ class Schedule:
         Key -> one of `STATES`; ``blocked`` waits for a cell that failed.
     """
 
-    def __init__(self, grid: Grid, done: Iterable[str]) -> None:
+    def __init__(self, grid: Grid, done: Iterable[str], only: Collection[str] | None = None) -> None:
         self.cells = grid.cells
+        self.wanted = set(grid.cells)
         self.children = grid.children()
         finished = set(done)
         self.state = {key: "done" if key in finished else "todo" for key in grid.cells}
@@ -42,6 +45,10 @@ class Schedule:
         self._behind = self._work_behind()
         self._ready: list[tuple[float, int, str]] = []
         self._place = {key: place for place, key in enumerate(grid.cells)}
+        if only is not None:
+            self.wanted = set()
+            self.want(only)
+            return
         for key, state in self.state.items():
             if state == "todo" and not self._waits[key]:
                 self._push(key)
@@ -57,6 +64,21 @@ class Schedule:
     def _push(self, key: str) -> None:
         heapq.heappush(self._ready, (-self._behind[key], self._place[key], key))
 
+    def want(self, keys: Iterable[str]) -> bool:
+        """Want more cells, and all that they start from; return whether any of them is still to do."""
+        pending, found = list(keys), False
+        while pending:
+            key = pending.pop()
+            if key in self.wanted:
+                continue
+            self.wanted.add(key)
+            pending += self.cells[key].parents.values()
+            if self.state[key] == "todo":
+                found = True
+                if not self._waits[key]:
+                    self._push(key)
+        return found
+
     def take(self) -> str | None:
         """Return the next cell to run and mark it running; None where none is ready."""
         if not self._ready:
@@ -70,7 +92,7 @@ class Schedule:
         self.state[key] = "done"
         for child in self.children[key]:
             self._waits[child] -= 1
-            if not self._waits[child] and self.state[child] == "todo":
+            if not self._waits[child] and self.state[child] == "todo" and child in self.wanted:
                 self._push(child)
 
     def fail(self, key: str) -> list[str]:
