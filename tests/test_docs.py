@@ -24,8 +24,9 @@ def test_the_study_reference_is_up_to_date() -> None:
     assert done.returncode == 0, "run: python tools/write_study_reference.py"
 
 
-def test_the_examples_of_the_theory_hold() -> None:
-    results = doctest.testfile(str(DOCS / "theory.md"), module_relative=False)
+@pytest.mark.parametrize("page", ["theory.md", "boundary.md"])
+def test_the_examples_hold(page: str) -> None:
+    results = doctest.testfile(str(DOCS / page), module_relative=False)
     assert results.attempted >= 10
     assert results.failed == 0
 

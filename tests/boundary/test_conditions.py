@@ -135,7 +135,7 @@ def test_an_axis_of_few_sizes_is_not_checked() -> None:
     (beta,) = (one for one in found.conditions if one.text == "beta < beta'")
     assert beta.holds is None
     assert beta.reason == "n_params has 2 sizes in a recipe, and an exponent needs 3"
-    assert "the term of n_params at 10000 in it" in found.conditions[0].words
+    assert "the term of n_params at 10000 and n_params_teacher at 5000 in it" in found.conditions[0].words
     assert "the 4 conditions (2 could not be checked)" in found.sentence
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from tippingpoint.cli import main
 
+PAGE = Path(__file__).parents[2] / "docs" / "boundary.md"
 SIZES = (250, 500, 1000, 2000, 4000, 8000)
 ENDPOINT = {
     "recipes": ["scratch", "distilled"],
@@ -233,3 +236,18 @@ def test_a_question_that_fails_names_the_declared_one(table: Path, capsys: pytes
     code, _, err = call(capsys, str(table), "--recipes", "scratch,other")
     assert code == 2
     assert "declared primary endpoint is" in err
+
+
+def test_the_page_shows_what_comes_out(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs.csv").write_bytes(Path(example).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```sh\n(tippingpoint boundary .*?)```\s+```\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 4
+    # Digits of a fit may differ in the last place between machines; words may not. An interval's end may open or close.
+    blank = re.compile(r"\d[\d,.]*|[<>](?=\d)")
+    for command, printed in blocks:
+        assert main(shlex.split(command)[1:]) == 0
+        told = capsys.readouterr().out
+        assert blank.sub("#", told).split() == blank.sub("#", printed).split(), "python tools/write_boundary_page.py"

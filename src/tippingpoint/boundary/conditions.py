@@ -32,7 +32,7 @@ from tippingpoint.boundary.draws import Draws, Stacked, few_blocks, fit_recipe
 from tippingpoint.boundary.levels import is_size, levels_of, shared_sizes
 from tippingpoint.boundary.pair_law import PairLaw
 from tippingpoint.boundary.selection import Selection, recipe_runs, select_pair
-from tippingpoint.boundary.words import exactly
+from tippingpoint.boundary.words import exactly, listed
 from tippingpoint.errors import InputError, RunsError
 from tippingpoint.fitting.blocks import blocks_of
 from tippingpoint.runs import Runs, read_runs
@@ -208,8 +208,8 @@ def _checks(values: dict[str, Array], chosen: Selection, held: dict[str, str], f
     """Return the conditions of Eq. (6), in its order."""
     first, second = chosen.recipes
     floors = values["0.level"], values["1.level"]
-    inside = "".join(f", the term of {axis} at {exactly(chosen.at[axis])} in it" for axis in held if axis in chosen.at)
-    words = f"the floor of {first} is below that of {second}{inside}"
+    inside = listed([f"{axis} at {exactly(chosen.at[axis])}" for axis in held if axis in chosen.at] or [""])
+    words = f"the floor of {first} is below that of {second}{f', the term of {inside} in it' if inside else ''}"
     found = [_Check("E < E'", words, floors, np.ones(len(floors[0]), dtype=bool), floors[0] < floors[1])]
     for axis, text, more in (
         ("n_finetune", "gamma > gamma'", True),

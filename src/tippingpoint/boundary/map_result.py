@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tippingpoint.boundary.measured import established_signs
 from tippingpoint.boundary.result import Boundary, Interval
 from tippingpoint.boundary.words import axis_words, exactly, interval_words, listed, size, target_words
 
@@ -146,7 +147,7 @@ class BoundaryMap:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What limits the map; a slice's own warnings are with its boundary."""
+        """What limits the map as a whole."""
         found = []
         if len(self.slices) > 1:
             found.append(
@@ -158,6 +159,8 @@ class BoundaryMap:
             own = [one for one in self.slices if text in one.boundary.warnings]
             if len(own) == len(self.slices):
                 found.append(text)
+        if any(set(one.boundary.warnings) - set(found) for one in self.slices):
+            found.append("Slices have warnings of their own: ask for one alone, or see its boundary.")
         return tuple(found)
 
     @cached_property
@@ -219,13 +222,16 @@ class BoundaryMap:
             verdict, chance = _VERDICTS[edge.regime], "" if share is None else f"{100 * share:.0f}%"
             if not edge.laws_hold:
                 verdict, chance = "told by the runs *", ""
-            inside = [_crossing_words(c, self.level) for c in edge.crossings if c.in_range]
-            by_laws = "; ".join(inside) or "none in range"
-            pairs = [_crossing_words(c, self.level) for c in edge.measured]
-            lines.append(f"  {size(one.size):>14}  {verdict:<26} {chance:>6}  laws: {by_laws}")
-            lines.append(f"  {'':>14}  {'':<26} {'':>6}  runs: {'; '.join(pairs) or 'none established'}")
-        if not all(one.boundary.laws_hold for one in self.slices):
-            lines.append("  * The laws miss the paired runs of this slice: believe the runs.")
+            elif len(edge.paired_) and not established_signs(edge.paired_):
+                verdict += " ~"
+            told = [("laws", [_crossing_words(c, self.level) for c in edge.crossings if c.in_range])]
+            told += [("runs", [_crossing_words(c, self.level) for c in edge.measured])]
+            said = [f"{by}: {text}" for by, texts in told for text in (texts or ["none"])]
+            lines += [f"  {size(one.size):>14}  {verdict:<26} {chance:>6}  {said[0]}"]
+            lines += [f"  {'':>14}  {'':<26} {'':>6}  {text}" for text in said[1:]]
+        text = "\n".join(lines)
+        lines += ["  * The laws miss the paired runs of this slice: believe the runs."] if " *  " in text else []
+        lines += ["  ~ No size of this slice stands out of its noise by itself."] if " ~  " in text else []
         return lines
 
     def to_dict(self) -> dict[str, Any]:
