@@ -93,6 +93,26 @@ def test_guided_and_scratch_students_differ_by_the_guidance_alone(tmp_path: Path
     assert all(point["kl"] > 0 and point["attention"] > 0 for point in curve)
 
 
+def test_guidance_until_passed_is_charged_as_far_as_it_went(tmp_path: Path) -> None:
+    teacher_result, teacher = done(changed(PRETRAIN, model=SMALL), tmp_path / "teacher")
+    watched = changed(GUIDED, guidance={**GUIDED["guidance"], "schedule": "until_passed", "check_every": 7})
+    constant, most = tasks.describe(GUIDED), tasks.describe(watched)
+    n_validation = 126  # a fifth of the 631 training images
+    forward = constant["flops"] / 30 / 16 / 3
+    guide = constant["guidance_flops"] / 30 / 16
+    assert most["guidance_flops"] == pytest.approx(
+        constant["guidance_flops"] + n_validation * (guide + 4 * forward), rel=1e-12
+    ), "the teacher is run once on the validation images, the student after 7, 14, 21 and 28 steps"
+    result, _ = done(watched, tmp_path / "watched", teacher_0=teacher)
+    steps = result["n_guided"]
+    assert steps == 30 or steps % 7 == 0
+    looks = 4 if steps == 30 else steps // 7
+    spent = guide * (16 * steps + n_validation) + forward * looks * n_validation
+    assert result["teacher_flops"] == pytest.approx(teacher_result["flops"] + spent, rel=1e-12)
+    trial, _ = done(changed(watched, score_on="validation"), tmp_path / "trial", teacher_0=teacher)
+    assert trial["scores"]["n_test"] == n_validation // 2, "it is compared on the half that is not scored"
+
+
 def test_fine_tuning_starts_from_the_pretrained_trunk(tmp_path: Path) -> None:
     _, pretrained = done(PRETRAIN, tmp_path / "pretrained")
     still = changed(FINETUNE, training={**FINETUNE["training"], "length": {"steps": 1}, "learning_rate": 1e-30})

@@ -96,6 +96,30 @@ def test_a_teacher_of_the_students_own_size_differs_by_its_seed_alone(load: Load
     assert {(row["student"], row["teacher"], row["n_params_teacher"]) for row in rows} == {("heads=2", "heads=2", 4000)}
 
 
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        ("constant", {}),
+        ("decayed", {"schedule": "decayed"}),
+        ("until_passed", {"schedule": "until_passed", "check_every": 50}),
+    ],
+)
+def test_a_schedule_of_guidance_enters_guided_tasks_alone(
+    load: Load, study_text: str, schedule: str, said: dict[str, Any]
+) -> None:
+    before = build_grid(load())
+    after = build_grid(load(study_text, f"recipes.distilled.guidance_schedule={schedule}"))
+    if not said:
+        assert list(after.cells) == list(before.cells), "what was always done keeps its keys"
+    for cell in find(after, recipe="distilled"):
+        about = {
+            name: cell.task["guidance"][name] for name in ("schedule", "check_every") if name in cell.task["guidance"]
+        }
+        assert about == said
+    changed = [cell for key, cell in after.cells.items() if key not in before.cells]
+    assert {cell.where["recipe"] for cell in changed} == ({"distilled"} if said else set())
+
+
 def test_the_controls_teacher_leaves_every_other_cell_alone(load: Load, with_own_teacher: str) -> None:
     before, after = build_grid(load()), build_grid(load(with_own_teacher))
     assert list(before.cells) == [key for key in after.cells if key in before.cells]

@@ -21,7 +21,8 @@ n_finetune: [40]
 recipes:
   scratch: {students: [1, 2]}
   distilled: {pairs: [{teacher: 1, student: 2}, {teacher: 2, student: 1}, {teacher: [1, 2], student: 2}]}
-  self_distilled: {students: [2]}
+  distilled_light: {pairs: [{teacher: 1, student: 2}], guidance_schedule: decayed}
+  self_distilled: {students: [2], guidance_schedule: until_passed, check_every: 10}
 seeds: 1
 pretraining: {batch_size: 16, learning_rate: 2e-3, length: {steps: 30}}
 finetuning: {batch_size: 16, learning_rate: 1e-3, length: {steps: 10}}
@@ -54,7 +55,7 @@ def one(runs: pd.DataFrame, stage: str, recipe: str, student: int, teacher: str 
         ("distilled", 2, "1", [1]),
         ("distilled", 1, "2", [2]),
         ("distilled", 2, "1+2", [1, 2]),
-        ("self_distilled", 2, "2", [2]),
+        ("distilled_light", 2, "1", [1]),
     ],
 )
 def test_teachers_are_charged(runs: pd.DataFrame, recipe: str, student: int, teacher: str, sizes: list[int]) -> None:
@@ -67,3 +68,10 @@ def test_teachers_are_charged(runs: pd.DataFrame, recipe: str, student: int, tea
     assert row["n_params_teacher"] == max(scratch[heads]["n_params"] for heads in sizes)
     assert row["cross_entropy"] != scratch[student]["cross_entropy"]
     assert one(runs, "finetuned", recipe, student, teacher)["pretrain_id"] == row["pretrain_id"]
+
+
+def test_guidance_that_may_end_costs_no_more_than_was_planned(runs: pd.DataFrame) -> None:
+    row = one(runs, "pretrained", "self_distilled", 2, "2")
+    trained = one(runs, "pretrained", "scratch", 2, None)["pretrain_flops"]
+    looks = trained / 3 / (30 * 16) * 126  # one forward pass over the validation images
+    assert trained * (1 + 10 / 90) <= row["teacher_flops"] <= trained * (1 + 1 / 3) + 3 * looks + 1

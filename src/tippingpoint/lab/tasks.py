@@ -46,12 +46,13 @@ from tippingpoint.lab.data import (
     load_image_set,
     nested_subset,
     split_validation,
+    subset_count,
 )
 from tippingpoint.lab.models import DeiTShape, build_deit, count_parameters, forward_flops
 from tippingpoint.lab.training.loop import train
 from tippingpoint.lab.training.losses import Guidance
 from tippingpoint.lab.training.schedule import TrainingSettings
-from tippingpoint.lab.training.score import Scores, score
+from tippingpoint.lab.training.score import Scores, passes, score
 
 __all__ = ["describe", "execute", "load_model", "prepare_worker", "time_step"]
 
@@ -109,21 +110,37 @@ def describe(task: Task) -> dict[str, float]:
     -------
     dict
         ``n_params``, ``n_params_head``, ``n_steps``, ``flops`` (the model's own training), ``guidance_flops`` (forward
-        passes of its teachers; their own training is not in here).
+        passes of its teachers; their own training is not in here). With guidance ``until_passed`` that is the most it
+        can cost: the student never passes.
     """
     data = task["data"]
     n_classes = describe_image_set(data["name"], data.get("data_dir"))["n_classes"]
     n_params, n_head, forward = _measure(_shape(task["model"], data), n_classes)
     batch = TrainingSettings.from_dict(task["training"]).batch_size
     n_steps = _n_steps(task, BACKWARD * forward * batch)
-    guides = sum(_measure(_shape(teacher, data), n_classes)[2] for teacher in _guides(task))
+    guidance = _guidance(task)
+    checks = (n_steps - 1) // guidance.check_every if guidance is not None else 0
     return {
         "n_params": n_params,
         "n_params_head": n_head,
         "n_steps": n_steps,
         "flops": float(BACKWARD * forward * batch * n_steps),
-        "guidance_flops": float(guides * batch * n_steps),
+        "guidance_flops": _guidance_flops(task, n_steps, checks),
     }
+
+
+def _guidance_flops(task: Task, n_guided: int, n_checks: int) -> float:
+    """Return the FLOPs of the teachers' forward passes, and of what it takes to see that the student passes them."""
+    data, guidance = task["data"], _guidance(task)
+    facts = describe_image_set(data["name"], data.get("data_dir"))
+    guides = sum(_measure(_shape(teacher, data), facts["n_classes"])[2] for teacher in _guides(task))
+    images = TrainingSettings.from_dict(task["training"]).batch_size * n_guided
+    if not guides or guidance is None or guidance.schedule != "until_passed":
+        return float(guides * images)
+    held = subset_count(data["validation_fraction"], sum(facts["train_counts"]))
+    looked = held if task.get("score_on", "test") == "test" else (held + 1) // 2
+    own = _measure(_shape(task["model"], data), facts["n_classes"])[2]
+    return float(guides * (images + looked) + own * n_checks * looked)
 
 
 def _guidance(task: Task) -> Guidance | None:
@@ -134,6 +151,12 @@ def _guides(task: Task) -> Sequence[Mapping[str, Any]]:
     """Return the models of the teachers that the loss really uses."""
     guidance = _guidance(task)
     return [] if guidance is None or guidance.is_plain else task.get("teachers") or []
+
+
+def _is_watched(task: Task) -> bool:
+    """Return whether the student is compared with its teachers while it trains."""
+    guidance = _guidance(task)
+    return bool(_guides(task)) and guidance is not None and guidance.schedule == "until_passed"
 
 
 def load_model(folder: Path) -> VisionTransformer:
@@ -177,11 +200,22 @@ def _start(task: Task, shape: DeiTShape, n_classes: int, parents: Mapping[str, P
 
 def _score(model: VisionTransformer, task: Task, images: ImageSet, validation: np.ndarray[Any, Any]) -> Scores:
     """Score on the test set, calibrated on validation images; trials use two halves of the validation images."""
-    held = (images.train_images[validation], images.train_labels[validation])
     if task.get("score_on", "test") == "test":
-        return score(model, images.test_images, images.test_labels, calibration=held)
-    first, second = (held[0][::2], held[1][::2]), (held[0][1::2], held[1][1::2])
-    return score(model, *second, calibration=first)
+        calibration = _held_out(task, images, validation)
+        return score(model, images.test_images, images.test_labels, calibration=calibration)
+    second = validation[1::2]
+    return score(
+        model,
+        images.train_images[second],
+        images.train_labels[second],
+        calibration=_held_out(task, images, validation),
+    )
+
+
+def _held_out(task: Task, images: ImageSet, validation: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+    """Return the images and labels on which choices are made: never those that are scored."""
+    chosen = validation if task.get("score_on", "test") == "test" else validation[::2]
+    return images.train_images[chosen], images.train_labels[chosen]
 
 
 def execute(
@@ -204,7 +238,8 @@ def execute(
     -------
     dict
         ``scores``, ``n_params``, ``n_params_head``, ``n_classes``, ``n_steps``, ``flops`` (its own), ``teacher_flops``
-        (the teachers' training and their forward passes), ``wall_s``, ``data_fingerprint``.
+        (the teachers' training and their forward passes), ``n_guided`` (steps that heard a teacher), ``wall_s``,
+        ``data_fingerprint``.
 
     Raises
     ------
@@ -229,6 +264,7 @@ def execute(
         seed=task["seed"],
         teachers=teachers,
         guidance=guidance,
+        passed=passes(teachers, *_held_out(task, images, validation)) if _is_watched(task) else None,
         label_smoothing=task.get("label_smoothing", 0.0),
         report=report,
     )
@@ -243,7 +279,9 @@ def execute(
         "n_classes": n_classes,
         "n_steps": record.n_steps,
         "flops": about["flops"],
-        "teacher_flops": about["guidance_flops"] + sum(map(_trained_flops, _teacher_folders(task, parents))),
+        "teacher_flops": _guidance_flops(task, record.n_guided, record.n_checks)
+        + sum(map(_trained_flops, _teacher_folders(task, parents))),
+        "n_guided": record.n_guided,
         "wall_s": time.perf_counter() - started,
         "data_fingerprint": images.fingerprint,
     }
@@ -293,9 +331,10 @@ def time_step(task: Task, n_steps: int = 12) -> float:
     settings = TrainingSettings.from_dict(task["training"])
     model = build_deit(_shape(task["model"], data), n_classes, 0)
     teachers = [build_deit(_shape(teacher, data), n_classes, 1) for teacher in _guides(task)]
+    options: dict[str, Any] = {"seed": 0, "teachers": teachers, "guidance": _guidance(task), "passed": lambda _: False}
     timings = []
     for steps in (2, n_steps, n_steps, n_steps):
         started = time.perf_counter()
-        train(model, images, labels, settings, n_steps=steps, seed=0, teachers=teachers, guidance=_guidance(task))
+        train(model, images, labels, settings, n_steps=steps, **options)
         timings.append((time.perf_counter() - started) / steps)
     return float(np.median(timings[1:]))

@@ -154,6 +154,22 @@ class _Guidance(_Settings):
     temperature: Positive = Field(2.0, description="tau of the softened probabilities. Assumed.")
     attention_weight: NotNegative = Field(1.0, description="Weight of the attention-map term. Assumed.")
     attention_temperature: Positive = Field(1.0, description="Temperature of the attention maps. Assumed.")
+    guidance_schedule: Literal["constant", "decayed", "until_passed"] | None = Field(
+        None,
+        description="Absent means `constant`. `decayed`: what the teacher weighs falls in a straight line to nothing. "
+        "`until_passed`: plain training once the student errs less than the teacher on the validation images.",
+    )
+    check_every: int | None = Field(
+        None,
+        ge=1,
+        description="With `until_passed`: steps between two looks at the validation images; absent means 50.",
+    )
+
+    @model_validator(mode="after")
+    def _checks_belong_to_a_schedule(self) -> _Guidance:
+        if self.check_every is not None and self.guidance_schedule != "until_passed":
+            raise PydanticCustomError("check_every", "check_every belongs to guidance_schedule: until_passed")
+        return self
 
 
 class _Taught(_Recipe):
@@ -192,7 +208,10 @@ class Smoothed(_Recipe):
 
 
 class ExtraCompute(_Recipe):
-    """Control: scratch, with the compute of teacher and guidance spent on more steps."""
+    """Control: scratch, with the compute of teacher and guidance spent on more steps.
+
+    The guidance is that of `distilled`; with `until_passed`, the most that it can cost.
+    """
 
     pairs: list[Pair] = Field(min_length=1, description="Whose teacher's compute goes to which student.")
 

@@ -18,6 +18,7 @@ from tippingpoint.study.load import Study
 
 __all__ = ["Grid", "build_grid", "endpoint_numbers"]
 
+CHECK_EVERY = 50  # steps, where a study does not say
 OWN_TEACHER = 1_000_000  # added to a block's seed: weights and batches of a teacher that is as large as its student
 
 
@@ -145,7 +146,13 @@ class _Builder:
         settings = getattr(self.config.recipes, recipe) or Distilled.model_construct(pairs=[])
         names = ("label_weight", "temperature", "attention_weight", "attention_temperature")
         models = [{**self.config.model.model_dump(), "heads": heads} for heads in teacher]
-        return {**task, "guidance": {name: getattr(settings, name) for name in names}, "teachers": models}
+        guidance = {name: getattr(settings, name) for name in names}
+        # What is not said is not in a task: studies from before there were schedules keep their keys.
+        if settings.guidance_schedule not in (None, "constant"):
+            guidance["schedule"] = settings.guidance_schedule
+        if settings.guidance_schedule == "until_passed":
+            guidance["check_every"] = settings.check_every or CHECK_EVERY
+        return {**task, "guidance": guidance, "teachers": models}
 
     def _pretrain(self, recipe: str, student: int, teacher: tuple[int, ...], count: int, block: Block) -> Cell:
         """Return the pretraining cell of a recipe, its teachers before it."""

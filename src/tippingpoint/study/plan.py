@@ -281,6 +281,7 @@ def _config_key(cell: Cell, path: tuple[str, ...]) -> str:
     if first == "training":
         return f"{'pretraining' if cell.kind == 'pretrain' else 'finetuning'}.{rest}"
     if first in ("guidance", "teachers"):
+        rest = {"schedule": "guidance_schedule"}.get(rest, rest)
         return f"recipes.{cell.where['recipe']}.{rest}".rstrip(".")
     if first == "extra_flops":
         return "recipes.scratch_extra_compute.pairs"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from tippingpoint.errors import ConfigError
 from tippingpoint.lab.models import DeiTShape, build_deit
-from tippingpoint.lab.training.loop import as_batch, batch_order, train
+from tippingpoint.lab.training.loop import _step_loss, as_batch, batch_order, train
 from tippingpoint.lab.training.losses import Guidance
 from tippingpoint.lab.training.schedule import Length, TrainingSettings
+from tippingpoint.lab.training.score import passes
 
 SHAPE = DeiTShape(heads=2, head_dim=8, depth=2, patch_size=7, image_size=14, channels=1)
 SETTINGS = TrainingSettings(length=Length(steps=12), batch_size=8, learning_rate=3e-3, warmup_steps=2)
@@ -89,6 +93,95 @@ def test_guidance_changes_training_and_not_the_teacher() -> None:
     assert not same(trained(), guided)
     assert same(before, teacher.state_dict())
     assert not teacher.training
+
+
+def small(seed: int = 8) -> VisionTransformer:
+    return build_deit(DeiTShape(heads=1, head_dim=8, depth=2, patch_size=7, image_size=14, channels=1), 2, seed=seed)
+
+
+def test_gradients_flow_to_the_student_alone() -> None:
+    """Teachers that ask for gradients get none, neither from the outputs nor from the maps."""
+    teachers = [small(8), small(9)]
+    model = build_deit(SHAPE, 2, seed=5)
+    train(model, *toy(), SETTINGS, n_steps=2, seed=1, teachers=teachers, guidance=Guidance(label_weight=0.2))
+    assert all(parameter.grad is None for teacher in teachers for parameter in teacher.parameters())
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    fresh, teacher = build_deit(SHAPE, 2, seed=5), small()  # and before the loop freezes them
+    images, labels = toy()
+    parts = _step_loss(fresh, [teacher], as_batch(images), torch.tensor(labels), Guidance(), 0.0)
+    parts["loss"].backward()
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert all(parameter.grad is not None for parameter in fresh.parameters())
+
+
+def test_a_teacher_that_is_the_student_adds_nothing() -> None:
+    model = build_deit(SHAPE, 2, seed=5)
+    images, labels = toy()
+    parts = _step_loss(model, [copy.deepcopy(model)], as_batch(images), torch.tensor(labels), Guidance(), 0.0)
+    assert parts["kl"].item() == pytest.approx(0, abs=1e-7)
+    assert parts["attention"].item() == pytest.approx(0, abs=1e-7)
+    assert parts["loss"].item() == pytest.approx(0.5 * parts["ce"].item(), abs=1e-6)
+
+
+def test_several_teachers_that_agree_are_one_teacher() -> None:
+    one = trained(teachers=[small()], guidance=Guidance())
+    two = trained(teachers=[small(), small()], guidance=Guidance())
+    assert all(torch.allclose(one[name], two[name], rtol=1e-4, atol=1e-5) for name in one)
+
+
+def test_decayed_guidance_starts_as_constant_and_fades() -> None:
+    constant, decayed = (Guidance(schedule=schedule) for schedule in ("constant", "decayed"))
+    first = [trained(n_steps=1, teachers=[small()], guidance=guidance) for guidance in (constant, decayed)]
+    assert same(*first), "the first step is the whole guidance"
+    whole = [trained(teachers=[small()], guidance=guidance) for guidance in (constant, decayed)]
+    assert not same(*whole)
+    model = build_deit(SHAPE, 2, seed=5)
+    record = train(model, *toy(), SETTINGS, n_steps=12, seed=1, teachers=[small()], guidance=decayed)
+    assert record.n_guided == 12
+    for point in record.curve:
+        left = 1 - (point["step"] - 1) / 12
+        w = 1 - 0.5 * left
+        expected = w * point["ce"] + (1 - w) * 4 * point["kl"] + left * point["attention"]
+        assert point["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_guidance_that_is_never_passed_is_constant_bit_for_bit() -> None:
+    """The comparisons themselves leave no trace: no random number is drawn, nothing but the loss changes."""
+    watched = Guidance(schedule="until_passed", check_every=3)
+    never = passes([small()], *toy())
+    constant = trained(teachers=[small()], guidance=Guidance())
+    steps: list[bool] = []
+
+    def look(model: nn.Module) -> bool:
+        steps.append(model.training)
+        never(model)
+        return False
+
+    assert same(constant, trained(teachers=[small()], guidance=watched, passed=look))
+    assert steps == [True, True, True], "after 3, 6 and 9 of the 12 steps"
+
+
+def test_guidance_ends_where_the_student_passes_its_teacher() -> None:
+    looks: list[int] = []
+
+    def look(_: nn.Module) -> bool:
+        looks.append(1)
+        return len(looks) == 2
+
+    model = build_deit(SHAPE, 2, seed=5)
+    guidance = Guidance(schedule="until_passed", check_every=4)
+    record = train(model, *toy(), SETTINGS, n_steps=12, seed=1, teachers=[small()], guidance=guidance, passed=look)
+    assert (record.n_guided, record.n_checks, len(looks)) == (8, 2, 2)
+    assert [point["kl"] > 0 for point in record.curve] == [True] * 8 + [False] * 4
+    assert all(point["loss"] == point["ce"] for point in record.curve[8:]), "from there on it is plain training"
+    constant = build_deit(SHAPE, 2, seed=5)
+    other = train(constant, *toy(), SETTINGS, n_steps=12, seed=1, teachers=[small()], guidance=Guidance())
+    assert record.curve[:8] == other.curve[:8], "up to there it is the constant guidance, bit for bit"
+
+
+def test_a_schedule_that_compares_needs_images() -> None:
+    with pytest.raises(ConfigError, match="until_passed needs images held out"):
+        trained(teachers=[small()], guidance=Guidance(schedule="until_passed"))
 
 
 def test_it_learns() -> None:

@@ -7,8 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from timm.task import LogitDistillationTask
 
 from tippingpoint.errors import ConfigError
+from tippingpoint.lab.models import DeiTShape, attention_maps, build_deit
 from tippingpoint.lab.training.losses import Guidance, attention_divergence, guided_loss, output_divergence
 
 B, C, N, K, T = 5, 4, 6, 3, 2
@@ -168,5 +172,124 @@ def test_label_smoothing(rng: np.random.Generator) -> None:
 
 def test_guidance_names_every_fault() -> None:
     with pytest.raises(ConfigError) as caught:
-        Guidance(label_weight=1.5, temperature=0, attention_weight=-1, attention_temperature=-2)
-    assert len(caught.value.faults) == 4
+        Guidance(
+            label_weight=1.5,
+            temperature=0,
+            attention_weight=-1,
+            attention_temperature=-2,
+            schedule="until_past",
+            check_every=0,
+        )
+    assert len(caught.value.faults) == 6
+
+
+def test_constant_guidance_is_itself_at_every_step() -> None:
+    for schedule in ("constant", "until_passed"):
+        guidance = Guidance(schedule=schedule)
+        assert all(guidance.at(step, 10) is guidance for step in range(10))
+
+
+def test_decay_by_hand() -> None:
+    guidance = Guidance(label_weight=0.6, attention_weight=2.0, temperature=3.0, schedule="decayed")
+    first, middle, last = (guidance.at(step, 10) for step in (0, 5, 9))
+    assert (first.label_weight, first.attention_weight) == (0.6, 2.0)
+    assert middle.label_weight == pytest.approx(0.8, rel=1e-12)
+    assert middle.attention_weight == pytest.approx(1.0, rel=1e-12)
+    assert last.label_weight == pytest.approx(0.96, rel=1e-12)
+    assert last.attention_weight == pytest.approx(0.2, rel=1e-12)
+    assert {first.temperature, middle.temperature, last.temperature} == {3.0}, "what is compared stays"
+
+
+@given(
+    w=st.floats(0, 1),
+    attention=st.floats(0, 100),
+    n_steps=st.integers(1, 10_000),
+    share=st.floats(0, 1, exclude_max=True),
+)
+def test_decayed_guidance_is_always_valid(w: float, attention: float, n_steps: int, share: float) -> None:
+    """Its weights stay in their ranges at every step: `Guidance` checks them."""
+    start = Guidance(label_weight=w, attention_weight=attention, schedule="decayed")
+    now = start.at(int(share * n_steps), n_steps)
+    assert now.label_weight >= w - 1e-15
+    assert now.attention_weight <= attention
+
+
+def test_output_divergence_is_a_mean_over_the_batch_and_a_sum_over_classes() -> None:
+    """Rows with 3/4 ln(3/2) + 1/4 ln(1/2) and 0 nats, and a class more that nobody expects: their mean stays."""
+    one = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    teacher, student = torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0]]), torch.zeros(2, 2)
+    assert output_divergence(student, [teacher], 1.0).item() == pytest.approx(one / 2, rel=1e-6)
+    unlikely = torch.full((2, 1), -40.0)
+    wider = output_divergence(torch.cat([student, unlikely], 1), [torch.cat([teacher, unlikely], 1)], 1.0)
+    assert wider.item() == pytest.approx(one / 2, rel=1e-6)
+    twice = output_divergence(student.repeat(2, 1), [teacher.repeat(2, 1)], 1.0)
+    assert twice.item() == pytest.approx(one / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize(("w", "tau"), [(0.3, 1.0), (0.5, 2.0), (0.9, 5.0)])
+def test_whole_loss_is_timms(w: float, tau: float) -> None:
+    """Without the attention term: timm's task of logit distillation with both of its weights given."""
+    student, teacher = (build_deit(shape(heads), C, seed=heads) for heads in (4, 2))
+    for model in (student, teacher):
+        model.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # it asks how images were normalised
+    task = LogitDistillationTask(
+        student,
+        teacher,
+        criterion=torch.nn.CrossEntropyLoss(),
+        task_loss_weight=w,
+        distill_loss_weight=1 - w,
+        temperature=tau,
+        verbose=False,
+    )
+    images, labels = torch.randn(B, 3, 14, 14), torch.tensor([0, 1, 2, 3, 0])
+    theirs = task(images, labels)
+    with torch.no_grad():
+        target = teacher(task.teacher.normalize_input(images, task.student_mean, task.student_std))
+    guidance = Guidance(label_weight=w, temperature=tau, attention_weight=0)
+    ours = guided_loss(student(images), labels, guidance=guidance, teachers=[target])
+    assert ours["loss"].item() == pytest.approx(theirs["loss"].item(), rel=1e-6)
+    assert tau**2 * ours["kl"].item() == pytest.approx(theirs["kd_loss"].item(), rel=1e-4, abs=1e-7)
+
+
+def shape(heads: int) -> DeiTShape:
+    return DeiTShape(heads=heads, head_dim=4, depth=2, patch_size=7, image_size=14, channels=3)
+
+
+def loop_maps(model: torch.nn.Module, images: torch.Tensor, heads: int, tau: float) -> np.ndarray:
+    """The maps of every layer in float64, head by head and key by key, from what each layer is given."""
+    given: list[torch.Tensor] = []
+    handles = [block.attn.register_forward_hook(lambda _, x, __: given.append(x[0].detach())) for block in model.blocks]
+    model(images)
+    for handle in handles:
+        handle.remove()
+    found = []
+    for block, x in zip(model.blocks, given, strict=True):
+        weight, bias = (p.detach().double().numpy() for p in (block.attn.qkv.weight, block.attn.qkv.bias))
+        d = weight.shape[1] // heads
+        layer = np.zeros((len(images), x.shape[1], x.shape[1]))
+        for b in range(len(images)):
+            for h in range(heads):
+                q, k = (
+                    x[b].double().numpy() @ weight[i].T + bias[i]
+                    for i in np.r_[: 2 * heads * d].reshape(2, heads, d)[:, h]
+                )
+                for i in range(x.shape[1]):
+                    scores = np.array([q[i] @ k[j] for j in range(x.shape[1])]) / math.sqrt(d) / tau
+                    layer[b, i] += softmax(scores) / heads
+        found.append(layer)
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("tau", [1.0, 2.5])
+def test_attention_term_of_two_heads_and_four_is_the_loop(tau: float) -> None:
+    """From images to nats: models of 2 and 4 heads against loops over heads, queries and keys in float64."""
+    small, large = (build_deit(shape(heads), C, seed=heads).eval() for heads in (2, 4))
+    with torch.no_grad():
+        for model in (small, large):
+            for block in model.blocks:
+                block.attn.qkv.weight.mul_(20)  # maps far from flat
+        images = torch.randn(3, 3, 14, 14)
+        maps = [list(attention_maps(model, images, tau)) for model in (large, small)]
+        expected = loop_attention(loop_maps(large, images, 4, tau), loop_maps(small, images, 2, tau)[None])
+    assert expected > 0.01
+    assert attention_divergence(maps[0], [maps[1]]).item() == pytest.approx(expected, rel=1e-4)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tippingpoint.lab.training.score import fit_temperature, score
+from tippingpoint.lab.training.score import fit_temperature, passes, score
 
 
 class Fixed(nn.Module):
@@ -35,6 +35,22 @@ def test_scores_by_hand() -> None:
     assert found.cross_entropy == pytest.approx(expected, rel=1e-12)
     assert found.n_test == 4
     assert found.cross_entropy_calibrated is None
+
+
+def test_a_student_passes_its_teachers_by_one_image() -> None:
+    labels = np.array([0, 1, 2, 2])
+    right = np.eye(3)[labels] * 5.0
+    wrong = right.copy()
+    wrong[0] = right[1]
+    worse = wrong.copy()
+    worse[1] = right[0]
+    passed = passes([Fixed(wrong)], images(4), labels)
+    assert [passed(Fixed(student)) for student in (right, wrong, worse)] == [True, False, False]
+    # Two teachers are one by their mean probabilities: where one is wrong and unsure, the other decides.
+    unsure = wrong.copy()
+    unsure[0] = [0.0, 0.1, 0.0]
+    together = passes([Fixed(unsure), Fixed(right)], images(4), labels)
+    assert not together(Fixed(right)), "nobody errs less than not at all"
 
 
 def test_temperature_undoes_overconfidence() -> None:

@@ -37,12 +37,18 @@ class TrainingRecord:
         Optimiser steps taken.
     n_seen : int
         Images seen, repeats counted.
+    n_guided : int
+        Steps whose loss heard the teachers.
+    n_checks : int
+        Times that the student was compared with its teachers.
     curve : list of dict
         ``{"step", "loss", "ce", "kl", "attention"}``: means over the steps since the point before.
     """
 
     n_steps: int
     n_seen: int
+    n_guided: int = 0
+    n_checks: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -107,6 +113,42 @@ def _step_loss(
         )
 
 
+class _Steering:
+    """Says which guidance a step has, and remembers when it has ended.
+
+    Parameters
+    ----------
+    guidance : Guidance or None
+        Of the training.
+    passed : callable or None
+        Whether the student has passed its teachers.
+    record : TrainingRecord
+        Gets the counts of guided steps and of comparisons.
+    """
+
+    def __init__(
+        self, guidance: Guidance | None, passed: Callable[[nn.Module], bool] | None, record: TrainingRecord
+    ) -> None:
+        self.guidance = None if guidance is None or guidance.is_plain else guidance
+        self.passed = passed
+        self.record = record
+
+    def at(self, step: int, model: nn.Module) -> Guidance | None:
+        """Return the guidance of a step, None once it has ended: then the rest is plain training."""
+        now = self.guidance
+        if now is None:
+            return None
+        if now.schedule == "until_passed" and self.passed is not None and step and step % now.check_every == 0:
+            self.record.n_checks += 1
+            over = self.passed(model)
+            model.train()
+            if over:
+                self.guidance = None
+                return None
+        self.record.n_guided += 1
+        return now.at(step, self.record.n_steps)
+
+
 def train(
     model: nn.Module,
     images: npt.NDArray[np.uint8],
@@ -117,6 +159,7 @@ def train(
     seed: int,
     teachers: Sequence[nn.Module] = (),
     guidance: Guidance | None = None,
+    passed: Callable[[nn.Module], bool] | None = None,
     label_smoothing: float = 0.0,
     device: torch.device | str = "cpu",
     report: Callable[[int, int], None] | None = None,
@@ -138,7 +181,10 @@ def train(
     teachers : sequence of nn.Module, default none
         Kept in evaluation mode, without gradients.
     guidance : Guidance, optional
-        Weights and temperatures of Eq. (3); None trains on the labels alone.
+        Weights and temperatures of Eq. (3) and their schedule; None trains on the labels alone.
+    passed : callable, optional
+        For the schedule ``until_passed``: whether the model has passed its teachers (``score.passes``). It may put the
+        model in evaluation mode and must not draw random numbers.
     label_smoothing : float, default 0
         The control without a teacher.
     device : torch.device or str, default "cpu"
@@ -154,10 +200,12 @@ def train(
     Raises
     ------
     ConfigError
-        Guidance without a teacher, or a loss that is no longer finite.
+        Guidance without a teacher or without what its schedule needs, or a loss that is no longer finite.
     """
     if guidance is not None and not guidance.is_plain and not teachers:
         raise ConfigError("guidance: there is no teacher; name one, or set label_weight 1 and attention_weight 0.")
+    if guidance is not None and guidance.schedule == "until_passed" and passed is None:
+        raise ConfigError("guidance: until_passed needs images held out to compare on; give `passed`.")
     model.to(device).train()
     for teacher in teachers:
         teacher.to(device).eval().requires_grad_(False)
@@ -170,6 +218,7 @@ def train(
         fused=True,
     )
     record = TrainingRecord(n_steps, n_steps * settings.batch_size)
+    steering = _Steering(guidance, passed, record)
     every = max(1, n_steps // CURVE_POINTS)
     order = batch_order(len(images), settings.batch_size, seed)
     sums: dict[str, torch.Tensor] = {}
@@ -178,7 +227,8 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, n_steps, settings)
         chosen = next(order).to(device)
-        parts = _step_loss(model, teachers, pixels[chosen], targets[chosen], guidance, label_smoothing)
+        now = steering.at(step, model)
+        parts = _step_loss(model, teachers, pixels[chosen], targets[chosen], now, label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm:

@@ -19,19 +19,24 @@ A          nats            KL(P_T || P_S): summed over keys, averaged over queri
 Several teachers are one: the target is the mean of their softened probabilities. The mean of their KLs equals the KL
 to that mean up to a constant; their sum would multiply the weight by T. KL is averaged over the batch, not over batch
 x classes, which would weaken it by the number of classes. Plain training is w = 1 and w_att = 0.
+
+The guidance may change over a training (``SCHEDULES``): stay as it is, decay in a straight line to plain training, or
+end once the student errs less than its teachers on images held out (the idea of arXiv:2604.15451).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
 
 from tippingpoint.errors import ConfigError
 
-__all__ = ["Guidance", "attention_divergence", "guided_loss", "output_divergence"]
+__all__ = ["SCHEDULES", "Guidance", "attention_divergence", "guided_loss", "output_divergence"]
+
+SCHEDULES = ("constant", "decayed", "until_passed")
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ class Guidance:
         w_att >= 0: 0 leaves the maps alone. The paper does not give it.
     attention_temperature : float, default 1
         tau_a > 0. The paper does not give it.
+    schedule : str, default "constant"
+        One of `SCHEDULES`.
+    check_every : int, default 50
+        With ``until_passed``: steps between two comparisons with the teachers.
 
     Raises
     ------
@@ -59,6 +68,8 @@ class Guidance:
     temperature: float = 2.0
     attention_weight: float = 1.0
     attention_temperature: float = 1.0
+    schedule: str = "constant"
+    check_every: int = 50
 
     def __post_init__(self) -> None:
         faults = []
@@ -69,6 +80,10 @@ class Guidance:
         for name in ("temperature", "attention_temperature"):
             if not getattr(self, name) > 0:
                 faults.append(f"guidance: {name} is {getattr(self, name)}; it must be above 0.")
+        if self.schedule not in SCHEDULES:
+            faults.append(f"guidance: schedule is '{self.schedule}'; it must be one of {', '.join(SCHEDULES)}.")
+        if self.check_every < 1:
+            faults.append(f"guidance: check_every is {self.check_every}; it must be at least 1.")
         if faults:
             raise ConfigError(faults)
 
@@ -76,6 +91,29 @@ class Guidance:
     def is_plain(self) -> bool:
         """Whether nothing of the teacher enters the loss."""
         return self.label_weight == 1 and self.attention_weight == 0
+
+    def at(self, step: int, n_steps: int) -> Guidance:
+        """Return the guidance of one step; a pure function of it.
+
+        Parameters
+        ----------
+        step : int
+            0 <= step < ``n_steps``.
+        n_steps : int
+            Length of the whole training.
+
+        Returns
+        -------
+        Guidance
+            Itself, unless it is ``decayed``: then what the teacher weighs, 1 - w and w_att, is multiplied by
+            1 - step / n_steps, which is 1 at the first step and would be 0 after the last.
+        """
+        if self.schedule != "decayed":
+            return self
+        left = 1 - step / n_steps
+        return replace(
+            self, label_weight=1 - (1 - self.label_weight) * left, attention_weight=self.attention_weight * left
+        )
 
 
 def output_divergence(student: torch.Tensor, teachers: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:

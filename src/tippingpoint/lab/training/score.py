@@ -6,6 +6,7 @@ Cross-entropy mixes knowledge and calibration. The calibrated one divides the lo
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 
 from tippingpoint.lab.training.loop import as_batch
 
-__all__ = ["Scores", "fit_temperature", "predict_logits", "score"]
+__all__ = ["Scores", "fit_temperature", "passes", "predict_logits", "score"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,38 @@ def predict_logits(
             for first in range(0, len(images), batch_size)
         ]
     return torch.cat(parts)
+
+
+def passes(
+    teachers: Sequence[nn.Module],
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    device: torch.device | str = "cpu",
+) -> Callable[[nn.Module], bool]:
+    """Return a function that says whether a student errs less than its teachers.
+
+    Parameters
+    ----------
+    teachers : sequence of nn.Module
+        Run once, here; several are one by the mean of their probabilities.
+    images, labels : arrays
+        Images held out: uint8 (n, height, width, channels) and int64 (n,).
+    device : torch.device or str, default "cpu"
+        Where to run the models.
+
+    Returns
+    -------
+    callable
+        Student -> True where its top-1 error on these images is below the teachers' (not equal to it).
+    """
+    targets = torch.tensor(labels)
+    together = torch.stack([predict_logits(teacher, images, device=device).softmax(dim=-1) for teacher in teachers])
+    bar = int((together.mean(dim=0).argmax(dim=1) != targets).sum())
+
+    def passed(student: nn.Module) -> bool:
+        return int((predict_logits(student, images, device=device).argmax(dim=1) != targets).sum()) < bar
+
+    return passed
 
 
 def fit_temperature(logits: torch.Tensor, labels: npt.NDArray[np.int64]) -> float:
