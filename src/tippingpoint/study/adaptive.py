@@ -269,12 +269,10 @@ def _read_record(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        versions = {one["schema_version"] for one in found}
-        found = [{**one, "why": str(one["why"]), "cells": list(one["cells"])} for one in found]
+        if {one["schema_version"] for one in found} <= {SCHEMA_VERSION}:
+            return [{**one, "why": str(one["why"]), "cells": list(one["cells"])} for one in found]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: is damaged and cannot be read; delete it, and the choice begins anew from the runs that are done."
         ) from error
-    if versions - {SCHEMA_VERSION}:
-        raise InputError(f"{path}: was written by a newer version of tippingpoint; upgrade the package.")
-    return found
+    raise InputError(f"{path}: was written by a newer version of tippingpoint; upgrade the package.")
