@@ -1,12 +1,13 @@
 r"""The laws of two recipes as one: what a joint posterior explores.
 
-.. math:: f_r(D, z) = \Big(l_{r0} + \sum_j l_{rj}\, z_j^{-g_{rj}}\Big)
-          + \Big(h_{r0} + \sum_j h_{rj}\, z_j^{-g_{rj}}\Big)\, D^{-e_r}, \qquad \text{all} \ge 0
+.. math:: f_r(D, z) = l_r(z) + h_r(z)\, D^{-e_r}, \qquad
+          l_r(z) = \sum_{S} l_{rS} \prod_{j \in S} z_j^{-g_{rj}}, \quad
+          h_r(z) = \sum_{S} h_{rS} \prod_{j \in S} z_j^{-g_{rj}}, \qquad l_{rS}, h_{rS} \ge 0
 
-for recipe r along D, with z the pooled axes. Eq. (1) and (4) are the case h_rj = 0, the multiplying law with a floor
-the case in which only l_r0 and h_rj remain: how axes combine is not presumed. At one place on the pooled axes
-every recipe has a level and one falling power, so that the difference of two is a
-:class:`~tippingpoint.boundary.power_difference.PowerDifference`.
+for recipe r along D, with z the pooled axes and S the sets of none, one or two of them. Eq. (1) and (4) are the case in
+which only l_r0, the l_rj and h_r0 are there, the multiplying law with a floor, over up to two pooled axes, that of l_r0
+and one h_rS: how axes combine is not presumed. At one place on the pooled axes every recipe has a level and one falling
+power, so that the difference of two is a :class:`~tippingpoint.boundary.power_difference.PowerDifference`.
 
 Two recipes are the rule; K of them, such as one for every teacher, go the same way.
 
@@ -17,6 +18,7 @@ weights, q exponents, R sets of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import ClassVar
 
 import numpy as np
@@ -45,7 +47,7 @@ class PairLaw(Formula):
     max_exponent : float, default 10
         Upper bound of exponents.
     additive : bool, default False
-        Leave out the terms h_rj: Eq. (1) and (4) as they are written.
+        Leave out all products of axes: Eq. (1) and (4) as they are written.
     """
 
     name: ClassVar[str] = "pair"
@@ -71,10 +73,10 @@ class PairLaw(Formula):
             base: tuple[str, ...]
             for head, base in (("level", ()), ("fall", (along,))):
                 if set(base) <= set(own):
-                    bent = [] if additive and base else rest
-                    for name, names in ((f"{side}.{head}", base), *((f"{side}.{head}.{a}", (*base, a)) for a in bent)):
-                        weights.append(name)
-                        falls.append((side, [(place[axis], self.axes.index(axis)) for axis in names]))
+                    most = 2 if not additive else 0 if base else 1
+                    for together in _subsets(rest, most):
+                        weights.append(".".join([f"{side}.{head}", *together]))
+                        falls.append((side, [(place[axis], self.axes.index(axis)) for axis in (*base, *together)]))
         self.weights, self.shapes = tuple(weights), tuple(shapes)
         self.sides = np.array([side for side, _ in falls])
         self.loads = np.zeros((len(weights), len(shapes), len(self.axes) - 1))  # (m, q, k): which powers a weight has
@@ -133,3 +135,8 @@ class PairLaw(Formula):
         with np.errstate(divide="ignore"):
             found[..., 1] = np.exp(np.log(found[..., 1]) + found[..., 2] * log_reference[self.along])
         return found
+
+
+def _subsets(axes: Sequence[str], most: int) -> list[tuple[str, ...]]:
+    """Return the sets of up to so many axes, the empty one first."""
+    return [subset for count in range(most + 1) for subset in combinations(axes, count)]
