@@ -93,6 +93,24 @@ def test_guided_and_scratch_students_differ_by_the_guidance_alone(tmp_path: Path
     assert all(point["kl"] > 0 and point["attention"] > 0 for point in curve)
 
 
+def test_a_grown_student_starts_as_the_small_model(tmp_path: Path) -> None:
+    small_result, small = done(changed(PRETRAIN, model=SMALL), tmp_path / "small")
+    task = changed(PRETRAIN, grown_from=SMALL)
+    shape = tasks._shape(MODEL, task["data"])
+    model = tasks._start(task, shape, 5, {"grown_from": small}).eval()
+    images = torch.randn(8, 1, 14, 14)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), tasks.load_model(small)(images), rtol=1e-4, atol=1e-5)
+    result, folder = done(task, tmp_path / "grown", grown_from=small)
+    assert (result["n_params"], result["flops"]) == (
+        tasks.describe(PRETRAIN)["n_params"],
+        tasks.describe(task)["flops"],
+    )
+    assert result["teacher_flops"] == small_result["flops"], "the small model's training, and no forward pass of it"
+    tuned, _ = done(FINETUNE, tmp_path / "tuned", init=folder)
+    assert tuned["teacher_flops"] == 0, "the checkpoint's row carries it"
+
+
 def test_guidance_until_passed_is_charged_as_far_as_it_went(tmp_path: Path) -> None:
     teacher_result, teacher = done(changed(PRETRAIN, model=SMALL), tmp_path / "teacher")
     watched = changed(GUIDED, guidance={**GUIDED["guidance"], "schedule": "until_passed", "check_every": 7})

@@ -120,6 +120,28 @@ def test_a_schedule_of_guidance_enters_guided_tasks_alone(
     assert {cell.where["recipe"] for cell in changed} == ({"distilled"} if said else set())
 
 
+def test_a_grown_student_starts_from_the_small_model_of_its_block(load: Load, study_text: str) -> None:
+    text = study_text.replace(
+        "  smoothed:", "  grown: {pairs: [{teacher: 1, student: 2}, {teacher: 2, student: 4}]}\n  smoothed:"
+    )
+    grid = build_grid(load(text))
+    students = find(grid, recipe="grown")
+    assert len(students) == 3 * 2 * 2
+    for student in students:
+        same = {name: student.where[name] for name in ("n_pretrain", "subset_seed", "seed")}
+        (scratch,) = find(grid, recipe="scratch", student=student.where["student"], **same)
+        (small,) = find(grid, recipe="scratch", student=student.where["student"] // 2, **same)
+        assert student.parents == {"grown_from": small.key}
+        assert student.task == {**scratch.task, "grown_from": small.task["model"]}
+        assert "grown_from" not in scratch.task, "or every key would be another"
+    rows = {
+        (row.columns["student"], row.columns["teacher"], row.columns["n_params_teacher"])
+        for row in grid.rows
+        if row.columns["recipe"] == "grown"
+    }
+    assert rows == {("heads=2", "heads=1", 1000), ("heads=4", "heads=2", 4000)}
+
+
 def test_the_controls_teacher_leaves_every_other_cell_alone(load: Load, with_own_teacher: str) -> None:
     before, after = build_grid(load()), build_grid(load(with_own_teacher))
     assert list(before.cells) == [key for key in after.cells if key in before.cells]

@@ -23,6 +23,7 @@ recipes:
   distilled: {pairs: [{teacher: 1, student: 2}, {teacher: 2, student: 1}, {teacher: [1, 2], student: 2}]}
   distilled_light: {pairs: [{teacher: 1, student: 2}], guidance_schedule: decayed}
   self_distilled: {students: [2], guidance_schedule: until_passed, check_every: 10}
+  grown: {pairs: [{teacher: 1, student: 2}]}
 seeds: 1
 pretraining: {batch_size: 16, learning_rate: 2e-3, length: {steps: 30}}
 finetuning: {batch_size: 16, learning_rate: 1e-3, length: {steps: 10}}
@@ -75,3 +76,11 @@ def test_guidance_that_may_end_costs_no_more_than_was_planned(runs: pd.DataFrame
     trained = one(runs, "pretrained", "scratch", 2, None)["pretrain_flops"]
     looks = trained / 3 / (30 * 16) * 126  # one forward pass over the validation images
     assert trained * (1 + 10 / 90) <= row["teacher_flops"] <= trained * (1 + 1 / 3) + 3 * looks + 1
+
+
+def test_a_grown_student_pays_for_the_model_that_it_grew_from(runs: pd.DataFrame) -> None:
+    row, small = one(runs, "pretrained", "grown", 2, "1"), one(runs, "pretrained", "scratch", 1, None)
+    assert row["teacher_flops"] == small["pretrain_flops"]
+    assert row["train_flops"] == row["pretrain_flops"] + small["pretrain_flops"]
+    assert row["n_params_teacher"] == small["n_params"]
+    assert one(runs, "finetuned", "grown", 2, "1")["teacher_flops"] == row["teacher_flops"]

@@ -13,12 +13,13 @@ A *task* is what a cell hands over. Its keys:
 ``score_on``           ``test``, or ``validation`` for trials (then one half calibrates, the other is scored)
 ``guidance``           see ``Guidance``; null without a teacher
 ``teachers``           list of ``model``, in the order of the parents ``teacher_0``, ``teacher_1``, …
+``grown_from``         ``model`` of the smaller one whose weights are grown into this one; absent otherwise
 ``label_smoothing``    0 but for the control
 ``extra_flops``        FLOPs spent on more steps of the same schedule: the control that is given the teacher's compute
 =====================  ==============================================================================================
 
 Parents are directories with ``weights.safetensors`` and ``result.json``: ``init`` of a fine-tuning (absent: from
-scratch), ``teacher_i`` of a guided pretraining.
+scratch), ``teacher_i`` of a guided pretraining, ``grown_from`` of a pretraining that starts from a smaller model.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from tippingpoint.lab.data import (
     split_validation,
     subset_count,
 )
-from tippingpoint.lab.models import DeiTShape, build_deit, count_parameters, forward_flops
+from tippingpoint.lab.models import DeiTShape, build_deit, count_parameters, forward_flops, grow
 from tippingpoint.lab.training.loop import train
 from tippingpoint.lab.training.losses import Guidance
 from tippingpoint.lab.training.schedule import TrainingSettings
@@ -189,8 +190,10 @@ def load_model(folder: Path) -> VisionTransformer:
 
 
 def _start(task: Task, shape: DeiTShape, n_classes: int, parents: Mapping[str, Path]) -> VisionTransformer:
-    """Return the model to train: fresh, or a pretrained trunk under a fresh head."""
+    """Return the model to train: fresh, grown from a smaller one, or a pretrained trunk under a fresh head."""
     model = build_deit(shape, n_classes, task["seed"])
+    if task.get("grown_from"):
+        grow(load_model(parents["grown_from"]), model)
     if "init" in parents:
         head = {name: value for name, value in model.state_dict().items() if name.startswith("head.")}
         trunk = load_model(parents["init"]).state_dict()
@@ -238,8 +241,8 @@ def execute(
     -------
     dict
         ``scores``, ``n_params``, ``n_params_head``, ``n_classes``, ``n_steps``, ``flops`` (its own), ``teacher_flops``
-        (the teachers' training and their forward passes), ``n_guided`` (steps that heard a teacher), ``wall_s``,
-        ``data_fingerprint``.
+        (the training of its teachers or of the model that it grew from, and the teachers' forward passes), ``n_guided``
+        (steps that heard a teacher), ``wall_s``, ``data_fingerprint``.
 
     Raises
     ------
@@ -280,7 +283,7 @@ def execute(
         "n_steps": record.n_steps,
         "flops": about["flops"],
         "teacher_flops": _guidance_flops(task, record.n_guided, record.n_checks)
-        + sum(map(_trained_flops, _teacher_folders(task, parents))),
+        + sum(map(_trained_flops, _owed_folders(task, parents))),
         "n_guided": record.n_guided,
         "wall_s": time.perf_counter() - started,
         "data_fingerprint": images.fingerprint,
@@ -291,8 +294,13 @@ def _teacher_folders(task: Task, parents: Mapping[str, Path]) -> list[Path]:
     return [parents[f"teacher_{place}"] for place in range(len(_guides(task)))]
 
 
+def _owed_folders(task: Task, parents: Mapping[str, Path]) -> list[Path]:
+    """Return the models whose training is charged: the teachers', and that of the model that this one grew from."""
+    return _teacher_folders(task, parents) + ([parents["grown_from"]] if task.get("grown_from") else [])
+
+
 def _trained_flops(folder: Path) -> float:
-    """Return what a teacher's own training cost, its teachers' included."""
+    """Return what another model's own training cost, its teachers' included."""
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     return float(result["flops"]) + float(result["teacher_flops"])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tippingpoint.errors import DataError, did_you_mean
-from tippingpoint.study.config import Distilled, Pair, StudyConfig
+from tippingpoint.study.config import Distilled, Grown, Pair, StudyConfig
 from tippingpoint.study.laboratory import ImageFacts, Laboratory
 from tippingpoint.study.source import Loc
 
@@ -83,11 +83,25 @@ def _recipe_sizes(config: StudyConfig) -> Iterator[Fault]:
 
 def _teachers(config: StudyConfig) -> Iterator[Fault]:
     for name, recipe in config.recipes.named().items():
-        if isinstance(recipe, Distilled):
+        if isinstance(recipe, (Distilled, Grown)):
             yield from _teachers_of(config, name, recipe)
+        if isinstance(recipe, Grown):
+            yield from _growth(name, recipe)
 
 
-def _teachers_of(config: StudyConfig, name: str, recipe: Distilled) -> Iterator[Fault]:
+def _growth(name: str, recipe: Grown) -> Iterator[Fault]:
+    for place, pair in enumerate(recipe.pairs):
+        loc: Loc = ("recipes", name, "pairs", place, "teacher")
+        if len(pair.teacher) > 1:
+            yield loc, "a student grows from one model; name one"
+        elif pair.teacher[0] >= pair.student:
+            yield (
+                loc,
+                f"a model with {pair.teacher[0]} heads cannot grow into one with {pair.student}; name a smaller one",
+            )
+
+
+def _teachers_of(config: StudyConfig, name: str, recipe: Distilled | Grown) -> Iterator[Fault]:
     scratch = config.recipes.scratch
     trained = scratch.students if scratch else []
     sizes = scratch.n_pretrain if scratch and scratch.n_pretrain is not None else config.n_pretrain

@@ -19,6 +19,7 @@ __all__ = [
     "DistilledLight",
     "Endpoint",
     "ExtraCompute",
+    "Grown",
     "ImageSettings",
     "Length",
     "ModelSettings",
@@ -38,6 +39,7 @@ RECIPES = (
     "distilled",
     "distilled_light",
     "self_distilled",
+    "grown",
     "smoothed",
     "scratch_extra_compute",
     "no_pretraining",
@@ -200,6 +202,16 @@ class SelfDistilled(_Guidance, _Recipe):
     students: list[Heads] = Field(min_length=1, description="Heads of each model and of its teacher.")
 
 
+class Grown(_Recipe):
+    """A trained smaller model's weights, written into the student, which then trains on the labels like `scratch`.
+
+    At first the student computes what the smaller model computes, whatever their heads; what is new in it starts as in
+    the scratch student of the same block. The other way of using a small model again, beside guidance.
+    """
+
+    pairs: list[Pair] = Field(min_length=1, description="Which model (`teacher`, one) grows into which student.")
+
+
 class Smoothed(_Recipe):
     """Control: label smoothing without a teacher."""
 
@@ -229,6 +241,7 @@ class Recipes(_Settings):
     distilled: Distilled | None = Field(None, description="Guided by other models, smaller or larger.")
     distilled_light: DistilledLight | None = Field(None, description="Guided, with less weight on the teacher.")
     self_distilled: SelfDistilled | None = Field(None, description="Guided by a model of the student's own size.")
+    grown: Grown | None = Field(None, description="Started from a smaller model's weights.")
     smoothed: Smoothed | None = Field(None, description="Label smoothing without a teacher.")
     scratch_extra_compute: ExtraCompute | None = Field(None, description="Scratch with the teacher's compute.")
     no_pretraining: NoPretraining | None = Field(None, description="Fine-tuning from random weights.")

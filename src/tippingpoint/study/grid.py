@@ -164,6 +164,9 @@ class _Builder:
             for place, heads in enumerate(teacher):
                 parents[f"teacher_{place}"] = self._pretrain("scratch", heads, (), count, origin).key
             task = self._guided(task, recipe, teacher)
+        elif recipe == "grown":
+            parents["grown_from"] = self._pretrain("scratch", teacher[0], (), count, block).key
+            task["grown_from"] = {**self.config.model.model_dump(), "heads": teacher[0]}
         elif recipe == "smoothed" and self.config.recipes.smoothed is not None:
             task["label_smoothing"] = self.config.recipes.smoothed.label_smoothing
         elif recipe == "scratch_extra_compute":
@@ -232,9 +235,7 @@ class _Builder:
     ) -> dict[str, Any]:
         """Return the columns of a row that are known before anything is trained."""
         guided = start or cell
-        sizes = [
-            self.cells[key].estimate.n_params for role, key in guided.parents.items() if role.startswith("teacher")
-        ]
+        sizes = [self.cells[key].estimate.n_params for role, key in guided.parents.items() if role != "init"]
         return {
             "recipe": recipe,
             "stage": "finetuned" if cell.kind == "finetune" else "pretrained",

@@ -22,6 +22,11 @@ from tippingpoint.study.store import Store
 __all__ = ["Group", "Plan", "plan_study", "why_new"]
 
 FORWARD_SHARE = 1 / 3  # of a training step that scoring costs an image: no backward pass
+KEYS = {  # of a task -> of a study file
+    "extra_flops": "recipes.scratch_extra_compute.pairs",
+    "grown_from": "recipes.grown.pairs",
+    "label_smoothing": "recipes.smoothed.label_smoothing",
+}
 CELL_OVERHEAD = 16_384  # bytes on the disk beside the weights: JSON files, by whole blocks
 
 
@@ -283,10 +288,8 @@ def _config_key(cell: Cell, path: tuple[str, ...]) -> str:
     if first in ("guidance", "teachers"):
         rest = {"schedule": "guidance_schedule"}.get(rest, rest)
         return f"recipes.{cell.where['recipe']}.{rest}".rstrip(".")
-    if first == "extra_flops":
-        return "recipes.scratch_extra_compute.pairs"
-    if first == "label_smoothing":
-        return "recipes.smoothed.label_smoothing"
+    if first in KEYS:
+        return KEYS[first]
     if first == "data":
         return {"image_size": "image.size", "channels": "image.channels"}.get(rest, rest)
     return ".".join(path)

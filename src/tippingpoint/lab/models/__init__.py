@@ -2,6 +2,7 @@
 
 from tippingpoint.lab.models.attention import MappedAttention, attention_maps, recording
 from tippingpoint.lab.models.deit import DeiTShape, build_deit, count_parameters, forward_flops
+from tippingpoint.lab.models.grow import grow
 
 __all__ = [
     "DeiTShape",
@@ -10,5 +11,6 @@ __all__ = [
     "build_deit",
     "count_parameters",
     "forward_flops",
+    "grow",
     "recording",
 ]
