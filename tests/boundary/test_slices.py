@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -228,3 +230,34 @@ def test_seven_slices_of_three_seeds_take_seconds(make_study: Make) -> None:
     assert time.process_time() - started < 10
     assert len(found.slices) == 7
     assert seen[-1] == ("n_finetune 1600", 6, 7)
+
+
+def test_on_the_papers_grid_slices_cover_their_crossings() -> None:
+    """Three studies of three seeds at 2% noise: 21 slices, nominal 90%."""
+    path = Path(__file__).parents[2] / "benchmarks" / "simulated_studies.py"
+    spec = importlib.util.spec_from_file_location("simulated_studies", path)
+    assert spec is not None
+    assert spec.loader is not None
+    grid = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(grid)
+    hits = told = right = slices = 0
+    fine = np.geomspace(grid.N_PRETRAIN[0], grid.N_PRETRAIN[-1], 4001)
+    for seed in range(3):
+        truth = grid.draw_truth("capacity", seed)
+        largest = float(grid.N_PARAMS[-1])
+        found = boundary_map(grid.simulate(truth, 0.02, seed), at={"n_params": largest}, resamples=500, random_state=0)
+        for one in found.slices:
+            errors = [truth.error(recipe, fine, largest, one.size) for recipe in ("scratch", "distilled")]
+            signs = np.sign(errors[0] - errors[1])
+            turns = np.flatnonzero(signs[1:] != signs[:-1])
+            slices += 1
+            expected = ("below" if signs[0] > 0 else "above") if len(turns) else ("always" if signs[0] > 0 else "never")
+            right += one.boundary.regime == expected
+            if len(turns) == 1 and len(one.crossings) == 1:
+                low, high = one.crossings[0][1] or (None, None)
+                told += 1
+                hits += (low or 0) <= fine[turns[0]] <= (high or np.inf)
+    assert slices == 21
+    assert right >= 18
+    assert told >= 15
+    assert hits >= 0.75 * told

@@ -111,7 +111,11 @@ class BoundaryMap:
                 missed.append((size(one.size), self._measured_words(one)))
         axis = axis_words(self.over)
         parts = [f"{verdict} with {listed(sizes)} {axis}" for verdict, sizes in groups.items()]
-        text = f"Along {axis_words(self.along)}, {self.recipes[1]} is better {'; '.join(parts)}." if parts else ""
+        text = (
+            f"By the likeliest laws, along {axis_words(self.along)}, {self.recipes[1]} is better {'; '.join(parts)}."
+            if parts
+            else ""
+        )
         if missed:
             text += f" With {listed([at for at, _ in missed])} {axis} the laws miss the paired runs. Without laws, "
             text += f"{'; '.join(said for _, said in missed)}."
