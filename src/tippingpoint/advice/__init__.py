@@ -6,7 +6,7 @@
 
 from tippingpoint.advice.advisor import advise
 from tippingpoint.advice.cost import Bill, Prices
-from tippingpoint.advice.next_cells import next_cells
+from tippingpoint.advice.next_choice import next_cells
 from tippingpoint.advice.next_result import Candidate, Next
 from tippingpoint.advice.result import Advice, Option
 

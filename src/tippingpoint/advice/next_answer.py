@@ -18,6 +18,7 @@ from tippingpoint.boundary.paired import pair_up
 from tippingpoint.boundary.result import Boundary
 from tippingpoint.boundary.selection import Selection, select_pair
 from tippingpoint.errors import InputError, RunsError
+from tippingpoint.fitting.blocks import blocks_of
 from tippingpoint.runs import Runs
 
 __all__ = ["Answer", "Prediction", "answer_of", "drawn_of", "limits_of", "width_of"]
@@ -61,12 +62,14 @@ def answer_of(
     table: Runs, asked: Mapping[str, Any], pool: str, level: float, resamples: int, random_state: int, *, lawful: bool
 ) -> Answer:
     """Fit the runs; where the laws miss them, and no law is asked for, take a mean at every size instead."""
+    import pandas as pd
+
     recipes = tuple(asked["recipes"])
     if len(recipes) != 2:
         raise InputError("recipes: name two, such as scratch,distilled.")
     chosen = select_pair(table, **{**asked, "recipes": recipes}, pool=pool)
     fitted = fit_pair(chosen, resamples=resamples, random_state=random_state, objective="log")
-    if fitted.joint is None:
+    if fitted.joint is None or blocks_of(pd.concat(chosen.frames, ignore_index=True)).kind != "seed blocks":
         raise RunsError(
             "The runs are of one seed block only, and how blocks differ is not known: run some sizes in a second block "
             "first."

@@ -133,7 +133,12 @@ def offers_of_table(chosen: Selection, runs: Runs, *, extra_seeds: int, cost: st
         there = {_place(row, axes) for row in _records(frame)}
         for template in _places(chosen, side, axes):
             for block in blocks:
-                row = {**template, **dict(zip(_SEEDS, block, strict=True)), "side": side, "new": block in fresh}
+                row: dict[str, Any] = {
+                    **template,
+                    **dict(zip(_SEEDS, block, strict=True)),
+                    "side": side,
+                    "new": block in fresh,
+                }
                 if _place(row, axes) in there:
                     continue
                 row["pretrain_id"], cells = prices.needs(row, str(chosen.recipes[side]))
@@ -144,17 +149,19 @@ def offers_of_table(chosen: Selection, runs: Runs, *, extra_seeds: int, cost: st
     return Offers(table, tuple(needs), prices.costs, prices.labels, prices.unit, prices.notes)
 
 
-def _blocks(chosen: Selection, runs: Runs, extra: int) -> tuple[list[tuple[Any, Any]], set[tuple[Any, Any]]]:
-    """Return all blocks as (subset_seed, seed), and which of them are new."""
+def _blocks(chosen: Selection, runs: Runs, extra: int) -> tuple[list[tuple[int, int]], set[tuple[int, int]]]:
+    """Return all blocks of the table and new ones, as (subset_seed, seed), and which have no run of the question."""
     if not set(_SEEDS) <= set(runs.frame.columns):
         raise RunsError(
             f"{runs.source} does not say the seed block of each run (subset_seed and seed): without it there is no "
             "telling what a further run would add; add the columns."
         )
-    known = sorted({block for frame in chosen.frames for block in zip(*(frame[name] for name in _SEEDS), strict=True)})
-    top = [max((int(block[place]) for block in known), default=-1) for place in (0, 1)]
-    fresh = [(top[0] + step, top[1] + step) for step in range(1, extra + 1)]
-    return [*known, *fresh], set(fresh)
+    frame = runs.frame.dropna(subset=list(_SEEDS))
+    known = sorted(set(zip(*(frame[name].astype(int).tolist() for name in _SEEDS), strict=True)))
+    begun = {block for own in chosen.frames for block in zip(*(own[name].tolist() for name in _SEEDS), strict=True)}
+    top = [max((block[place] for block in known), default=-1) for place in (0, 1)]
+    blocks = [*known, *((top[0] + step, top[1] + step) for step in range(1, extra + 1))]
+    return blocks, set(blocks) - begun
 
 
 def _place(row: dict[str, Any], axes: Sequence[str]) -> tuple[Any, ...]:

@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
 
         [bold]tippingpoint next studies/standard --batch 3[/bold]
         """
-        from tippingpoint.advice.next_cells import next_cells
+        from tippingpoint.advice.next_choice import next_cells
         from tippingpoint.cli._predict import parse_prediction
 
         found = next_cells(

@@ -2,7 +2,7 @@
 
 The first set is the smallest that can be asked: the three smallest sizes of the axis, which cost least, in two blocks
 (benchmarks/adaptive.py holds it against the ends and the middle of the axis). Then
-:func:`tippingpoint.advice.next_cells.next_cells` chooses, from the cells that the study has still to train. What it
+:func:`tippingpoint.advice.next_choice.next_cells` chooses, from the cells that the study has still to train. What it
 says to train is written into ``adaptive.jsonl`` before it starts: the same command after an interruption goes on with
 it, and the record tells why every cell was trained.
 """
@@ -177,7 +177,7 @@ class Adaptive:
         return replace(found, candidates=tuple(kept))
 
     def _next(self, cells: list[dict[str, Any]], *, beyond: bool) -> Next:
-        from tippingpoint.advice.next_cells import asked_by, next_cells
+        from tippingpoint.advice.next_choice import asked_by, next_cells
 
         about: dict[str, Any] = {"predict": self.predict, "batch": self.batch, "extra_seeds": 0, "beyond": beyond}
         return next_cells(self.root / "runs.csv", cells=cells, **asked_by(self.endpoint), **about)
