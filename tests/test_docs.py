@@ -24,7 +24,7 @@ def test_the_study_reference_is_up_to_date() -> None:
     assert done.returncode == 0, "run: python tools/write_study_reference.py"
 
 
-@pytest.mark.parametrize("page", ["theory.md", "boundary.md"])
+@pytest.mark.parametrize("page", ["theory.md", "boundary.md", "ecosystem.md"])
 def test_the_examples_hold(page: str) -> None:
     results = doctest.testfile(str(DOCS / page), module_relative=False)
     assert results.attempted >= 10

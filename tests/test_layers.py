@@ -19,6 +19,7 @@ STATISTICS = ["runs", "laws", "fitting", "boundary", "advice", "report"]
 ALLOWED = {
     **dict.fromkeys(GROUND, GROUND),
     **{room: GROUND | set(STATISTICS[:place]) for place, room in enumerate(STATISTICS)},
+    "sklearn": GROUND | set(STATISTICS),
     "lab": GROUND,
     "presets": GROUND,
     "schemas": GROUND,
@@ -82,7 +83,8 @@ def test_only_the_lab_knows_torch(path: Path) -> None:
 def test_import_loads_nothing_heavy() -> None:
     code = (
         "import sys, tippingpoint;"
-        "heavy = {'numpy', 'scipy', 'pandas', 'matplotlib', 'torch', 'pydantic', 'typer'} & set(sys.modules);"
+        "heavy = {'numpy', 'scipy', 'pandas', 'matplotlib', 'torch', 'pydantic', 'typer', 'sklearn'};"
+        "heavy &= set(sys.modules);"
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
