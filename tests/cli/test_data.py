@@ -48,3 +48,56 @@ def test_faults_leave_with_2_and_a_sentence(capsys: pytest.CaptureFixture[str], 
     err = capsys.readouterr().err
     assert err.count("tippingpoint: ") == 2  # no class folder, no test folder
     assert cli.main(["data", "check", "digits", "--channels", "2"]) == 2
+
+
+def test_prepare_and_overlap(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TIPPINGPOINT_DATA", "sets")
+    assert cli.main(["data", "prepare", "digits", "--size", "9", "--json"]) == 0
+    done = check_schema(capsys.readouterr().out, "data_prepare")
+    assert (done["image_size"], done["channels"], done["n_train"], done["reused"]) == (9, 1, 1258, False)
+    manifest = (tmp_path / "sets" / "digits" / "prepared.json").read_text(encoding="utf-8")
+    check_schema(manifest, "prepared")
+    assert cli.main(["data", "prepare", "digits", "--size", "9"]) == 0
+    assert "was prepared already" in capsys.readouterr().out
+    assert cli.main(["data", "overlap", "sets/digits[0-4]", "digits[4-9]", "--json"]) == 0
+    found = check_schema(capsys.readouterr().out, "data_overlap")
+    counts = [(pair["train_train"], pair["test_test"]) for pair in found["pairs"]]  # type: ignore[attr-defined]
+    assert counts[1] == (127, 54), "the class that both have"
+    assert cli.main(["data", "overlap", "sets/digits[0-4]", "digits[5-9]"]) == 0
+    assert "No image stands in two parts" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["cifar10"], ["--from PATH", "torchvision.datasets.CIFAR10 fetch it with --download", "cifar-10-batches-py/"]),
+        (["imagenet1k"], ["must be fetched by hand", "--from PATH", "https://image-net.org"]),
+        (["imagenet1k", "--download"], ["cannot be fetched by this command"]),
+        (["mine"], ["is no set that is known here", "--from PATH"]),
+        (["cifra10"], ["Did you mean 'cifar10'?"]),
+        (["mine", "--from", "nowhere"], ["nowhere: there is no such file or folder"]),
+        (["digits", "--size", "5000"], ["outside 1 to 1024"]),
+    ],
+)
+def test_prepare_says_what_is_needed(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    told: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["data", "prepare", *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    for part in told:
+        assert part in captured.err
+    assert list(tmp_path.rglob("*.npy")) == []
+
+
+def test_a_public_set_that_is_not_prepared(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data", "check", "cifar10"]) == 2
+    assert "tippingpoint data prepare cifar10 --from" in capsys.readouterr().err

@@ -1,11 +1,13 @@
-"""Sets of images: what comes with the package, the user's own, class views, nested subsets, a held-out part.
+"""Sets of images: what comes with the package, prepared ones, the user's own, class views, nested subsets, overlaps.
 
-No torch in here: arrays are NumPy's, and training turns them into tensors.
+Arrays are NumPy's, and training turns them into tensors. Only `prepare_image_set` loads torchvision, where a public set
+needs it, and only it may fetch anything.
 """
 
-from tippingpoint.lab.data.checks import check_image_set
+from tippingpoint.lab.data.checks import check_image_set, find_overlaps
 from tippingpoint.lab.data.images import ImageSet, SharedImages, find_copies, imbalance, shared_images
-from tippingpoint.lab.data.registry import available_sets, describe_image_set, load_image_set
+from tippingpoint.lab.data.prepare import prepare_image_set
+from tippingpoint.lab.data.registry import available_sets, describe_image_set, load_image_set, public_sets
 from tippingpoint.lab.data.subsets import nested_subset, split_validation, subset_count
 
 __all__ = [
@@ -15,9 +17,12 @@ __all__ = [
     "check_image_set",
     "describe_image_set",
     "find_copies",
+    "find_overlaps",
     "imbalance",
     "load_image_set",
     "nested_subset",
+    "prepare_image_set",
+    "public_sets",
     "shared_images",
     "split_validation",
     "subset_count",

@@ -28,7 +28,10 @@ DIGITS_TEST_SHARE = 0.3
 
 
 class RawSet(NamedTuple):
-    """A set as it is stored, before resizing: images uint8 (n, h, w) or (n, h, w, c), labels int64 (n,)."""
+    """A set as it is stored, before resizing: images uint8 (n, h, w) or (n, h, w, c), labels int64 (n,).
+
+    A prepared set also has the content hash of every image, uint8 (n, 16), see `images.content_hashes`.
+    """
 
     train_images: Images
     train_labels: Labels
@@ -36,6 +39,8 @@ class RawSet(NamedTuple):
     test_labels: Labels
     class_names: tuple[str, ...]
     fingerprint: str
+    train_hashes: Images | None = None
+    test_hashes: Images | None = None
 
 
 class SetSummary(NamedTuple):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tippingpoint.lab.data.images import find_copies, imbalance
-from tippingpoint.lab.data.registry import load_image_set, stored_shape
+from tippingpoint.errors import DataError, TippingPointError
+from tippingpoint.lab.data.images import PAIRS, ImageSet, imbalance, shared_images
+from tippingpoint.lab.data.prepared import verify_prepared
+from tippingpoint.lab.data.registry import find_prepared, load_image_set, stored_shape
+from tippingpoint.lab.data.views import parse_name
 
-__all__ = ["check_image_set"]
+__all__ = ["check_image_set", "find_overlaps"]
 
 
 def check_image_set(
@@ -23,7 +27,7 @@ def check_image_set(
     image_size, channels : int, optional
         Shape at which images are compared; by default as stored, and 64 x 64 RGB for a folder.
     data_dir : str or Path, optional
-        As for `load_image_set`.
+        As for `load_image_set`. Every file of a prepared set is held against the SHA-256 in its manifest.
 
     Returns
     -------
@@ -41,17 +45,19 @@ def check_image_set(
     native = stored_shape(name, data_dir)
     size, depth = image_size or native[0], channels or native[1]
     images = load_image_set(name, image_size=size, channels=depth, data_dir=data_dir)
+    kept = _prepared_folder(name, data_dir)
+    if kept is not None:
+        verify_prepared(kept)
     counts = images.class_counts()
     unequal = imbalance(images.train_labels, images.class_names)
-    leak = find_copies(images.train_images, images.test_images)
-    repeats = {
-        part: len(pixels) - len({image.tobytes() for image in pixels})
-        for part, pixels in (("train", images.train_images), ("test", images.test_images))
-    }
+    digests = {part: images.digests(part) for part in ("train", "test")}
+    tested = set(digests["test"])
+    leak = sum(key in tested for key in digests["train"])
+    repeats = {part: len(keys) - len(set(keys)) for part, keys in digests.items()}
     warnings = [unequal] if unequal else []
-    if len(leak):
+    if leak:
         warnings.append(
-            f"{len(leak):,} training images are also test images (at {size}x{size}): the test error of whatever is "
+            f"{leak:,} training images are also test images (at {size}x{size}): the test error of whatever is "
             "trained on them is too good; remove them from the training images."
         )
     return {
@@ -67,6 +73,85 @@ def check_image_set(
             for called, train, test in zip(images.class_names, counts["train"], counts["test"], strict=True)
         ],
         "imbalance": unequal,
-        "duplicates": {"train_test": len(leak), **repeats},
+        "duplicates": {"train_test": leak, **repeats},
         "warnings": warnings,
     }
+
+
+def find_overlaps(
+    names: Sequence[str],
+    *,
+    image_size: int | None = None,
+    channels: int | None = None,
+    data_dir: str | Path | None = None,
+) -> dict[str, Any]:
+    """Count the images that sets share by content, each set with itself (training and test) and with every other.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Sets, as for `load_image_set`.
+    image_size, channels : int, optional
+        Shape at which images are compared; by default that of the first prepared set, else of the first set.
+    data_dir : str or Path, optional
+        As for `load_image_set`.
+
+    Returns
+    -------
+    dict
+        ``image_size``, ``channels``, ``sets`` (name, n_train, n_test, fingerprint), ``pairs`` (``first``, ``second``,
+        the four counts of `SharedImages` and ``examples``, pairs of places from 0) and ``warnings`` (sentences).
+
+    Raises
+    ------
+    DataError
+        A set cannot be used at that shape; the faults of all sets are named.
+    """
+    shapes = {name: stored_shape(name, data_dir) for name in names}
+    kept = [name for name in names if _prepared_folder(name, data_dir) is not None]
+    size, depth = shapes[(kept or list(names))[0]]
+    size, depth = image_size or size, channels or depth
+    sets: dict[str, ImageSet] = {}
+    faults: list[str] = []
+    for name in names:
+        try:
+            sets[name] = load_image_set(name, image_size=size, channels=depth, data_dir=data_dir)
+        except DataError as error:
+            faults += error.faults
+    if faults:
+        raise DataError(faults)
+    found = [shared_images(sets[a], sets[b]) for place, a in enumerate(sets) for b in list(sets)[place:]]
+    return {
+        "image_size": size,
+        "channels": depth,
+        "sets": [
+            {
+                "name": name,
+                "n_train": len(one.train_labels),
+                "n_test": len(one.test_labels),
+                "fingerprint": one.fingerprint,
+            }
+            for name, one in sets.items()
+        ],
+        "pairs": [
+            {
+                "first": pair.first,
+                "second": pair.second,
+                **{key: getattr(pair, key) for key in PAIRS},
+                "examples": pair.examples,
+            }
+            for pair in found
+        ],
+        "warnings": [sentence for pair in found for sentence in pair.sentences()],
+    }
+
+
+def _prepared_folder(name: str, data_dir: str | Path | None) -> Path | None:
+    """Return the folder of a prepared set, of which classes may be asked for, or None."""
+    whole = find_prepared(name, data_dir)
+    if whole is not None:
+        return whole
+    try:
+        return find_prepared(parse_name(name)[0], data_dir)
+    except TippingPointError:  # not a view: loading has told what is wrong
+        return None

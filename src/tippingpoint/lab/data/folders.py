@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +12,20 @@ import numpy as np
 
 from tippingpoint.errors import DataError
 from tippingpoint.lab.data.builtin import RawSet, SetSummary
+from tippingpoint.lab.data.decoding import decode_bytes, strict_pillow
 from tippingpoint.lab.data.images import Images, Labels
-from tippingpoint.lab.data.resize import fit_image, pillow_module
 
-__all__ = ["SUFFIXES", "folder_signature", "load_folder", "scan_folder", "summarise_folder"]
+__all__ = [
+    "SUFFIXES",
+    "Listing",
+    "files_fingerprint",
+    "folder_signature",
+    "load_folder",
+    "scan_folder",
+    "scan_part",
+    "shorten",
+    "summarise_folder",
+]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 LAYOUT = "train/ and test/ (or val/), in each a folder for every class with its images"
@@ -23,20 +33,23 @@ MOST_FAULTS = 50  # a folder may hold a million damaged files; nobody reads a mi
 
 
 class Listing(NamedTuple):
-    """The image files of both parts, class by class, all in a fixed order."""
+    """The image files of both parts, class by class, all in a fixed order, and how many other files there are."""
 
     class_names: tuple[str, ...]
     train: list[list[Path]]
     test: list[list[Path]]
+    passed_over: int = 0
 
 
-def scan_folder(path: Path) -> Listing:
+def scan_folder(path: Path, only: Collection[str] | None = None) -> Listing:
     """List the images of a folder; files that are no images by their suffix, and hidden ones, are passed over.
 
     Parameters
     ----------
     path : Path
         Folder with ``train/`` and ``test/`` (or ``val/`` where there is no ``test/``).
+    only : collection of str, optional
+        Classes that are wanted; by default all. Each of them must be there.
 
     Returns
     -------
@@ -49,9 +62,10 @@ def scan_folder(path: Path) -> Listing:
         A part is missing or unreadable, a class has no image or stands in one part only; all faults are named.
     """
     faults: list[str] = []
-    train = _scan_part(path / "train", faults) if (path / "train").is_dir() else None
+    others: list[str] = []
+    train = scan_part(path / "train", faults, only, others) if (path / "train").is_dir() else None
     test_name = next((name for name in ("test", "val") if (path / name).is_dir()), None)
-    test = _scan_part(path / test_name, faults) if test_name else None
+    test = scan_part(path / test_name, faults, only, others) if test_name else None
     if train is None:
         faults.append(f"{path}: there is no folder train/; a set of images has {LAYOUT}.")
     if test is None:
@@ -61,45 +75,87 @@ def scan_folder(path: Path) -> Listing:
         )
     if train is not None and test is not None:
         for part, ours, theirs in (("train", train, test), (test_name, test, train)):
-            for name in sorted(set(theirs) - set(ours)):
+            for name in sorted(set(theirs) - set(ours) - set(only or ())):  # those have been told
                 faults.append(f"{path / str(part)}: class '{name}' has no folder here, but in the other part; add it.")
         if not faults and len(train) < 2:
             faults.append(f"{path / 'train'}: {len(train)} class folder; there must be two or more to tell apart.")
     if faults or train is None or test is None:
-        raise DataError(_shorten(faults))
+        raise DataError(shorten(faults))
     names = tuple(sorted(train))
-    return Listing(names, [train[name] for name in names], [test[name] for name in names])
+    return Listing(names, [train[name] for name in names], [test[name] for name in names], len(others))
 
 
-def _scan_part(folder: Path, faults: list[str]) -> dict[str, list[Path]]:
-    """Return the image files of every class folder, nested folders included."""
-    found: dict[str, list[Path]] = {}
+def scan_part(
+    folder: Path, faults: list[str], only: Collection[str] | None = None, others: list[str] | None = None
+) -> dict[str, list[Path]]:
+    """Return the image files of every class folder, nested folders included; links inside a class are not followed.
+
+    Parameters
+    ----------
+    folder : Path
+        One part, with a folder for every class.
+    faults : list of str
+        Takes a sentence for each class that cannot be used.
+    only : collection of str, optional
+        Classes that are wanted; by default all.
+    others : list of str, optional
+        Takes the names of files that are no images by their suffix.
+    """
     try:
-        entries = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        entries = sorted(entry for entry in folder.iterdir() if _is_class(entry, faults))
     except OSError as error:
         faults.append(f"{folder}: cannot be read ({error.strerror}); check the folder's rights.")
-        return found
-    for entry in entries:
-        known = len(faults)
-
-        def unreadable(error: OSError) -> None:
-            faults.append(f"{error.filename}: cannot be read ({error.strerror}); check the folder's rights.")
-
-        files = [
-            Path(root, name)
-            for root, _, names in os.walk(entry, onerror=unreadable)
-            for name in names
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        return {}
+    if only is not None:
+        absent = sorted(set(only) - {entry.name for entry in entries})
+        faults += [
+            f"{folder}: class '{name}' has no folder here, and the class list names it; add it." for name in absent
         ]
-        found[entry.name] = sorted(files, key=lambda file: file.relative_to(folder).as_posix())
-        if not files and len(faults) == known:
-            faults.append(f"{entry}: holds no image ({', '.join(SUFFIXES)}); add images or remove the folder.")
-    if not entries:
+        entries = [entry for entry in entries if entry.name in only]
+    elif not entries:
         faults.append(f"{folder}: holds no class folder; make a folder for every class and put its images there.")
-    return found
+    return {entry.name: _scan_class(entry, faults, others if others is not None else []) for entry in entries}
 
 
-def _shorten(faults: list[str]) -> list[str]:
+def _is_class(entry: Path, faults: list[str]) -> bool:
+    """Tell whether an entry is a class folder; a link that leads nowhere or round in a circle is a fault."""
+    if entry.name.startswith("."):
+        return False
+    if not entry.is_symlink():
+        return entry.is_dir()
+    try:
+        target = entry.resolve(strict=True)
+    except (OSError, RuntimeError):  # a circle raises one or the other, by Python's version
+        faults.append(f"{entry}: is a link that leads nowhere or to itself; remove or mend it.")
+        return False
+    if target.is_dir() and entry.parent.resolve().is_relative_to(target):
+        faults.append(f"{entry}: is a link to a folder that it lies in ({target}); remove it.")
+        return False
+    return target.is_dir()
+
+
+def _scan_class(entry: Path, faults: list[str], others: list[str]) -> list[Path]:
+    """Return the image files of one class, sorted by their place in the folder."""
+    known = len(faults)
+
+    def unreadable(error: OSError) -> None:
+        faults.append(f"{error.filename}: cannot be read ({error.strerror}); check the folder's rights.")
+
+    files = []
+    for root, _, names in os.walk(entry, onerror=unreadable):
+        for name in names:
+            if name.startswith("."):
+                continue
+            if name.lower().endswith(SUFFIXES):
+                files.append(Path(root, name))
+            else:
+                others.append(name)
+    if not files and len(faults) == known:
+        faults.append(f"{entry}: holds no image ({', '.join(SUFFIXES)}); add images or remove the folder.")
+    return sorted(files, key=lambda file: file.relative_to(entry.parent).as_posix())
+
+
+def shorten(faults: list[str]) -> list[str]:
     """Return the first faults, and how many more there are."""
     beyond = len(faults) - MOST_FAULTS
     return [*faults[:MOST_FAULTS], f"There are {beyond:,} more faults like these."] if beyond > 0 else faults
@@ -117,21 +173,40 @@ def folder_signature(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _fingerprint(listing: Listing) -> str:
-    """Return the SHA-256 (hex) of class names and file contents; names of files do not matter, their order does."""
+def files_fingerprint(class_names: Sequence[str], parts: Iterable[Sequence[Sequence[bytes]]]) -> str:
+    """Return the SHA-256 (hex) of class names and file contents; names of files do not matter, their order does.
+
+    Parameters
+    ----------
+    class_names : sequence of str, length k
+        In the order of their numbers.
+    parts : iterable of sequences
+        Of each part the classes, of each class the SHA-256 (32 bytes) of every file.
+    """
     digest = hashlib.sha256()
-    faults = []
-    for part in (listing.train, listing.test):
-        for name, files in zip(listing.class_names, part, strict=True):
-            digest.update(f"{name}\0{len(files)}\0".encode(errors="surrogateescape"))
-            for file in files:
-                try:
-                    digest.update(hashlib.sha256(file.read_bytes()).digest())
-                except OSError as error:
-                    faults.append(f"{file}: cannot be read ({error.strerror}); check the file's rights.")
-    if faults:
-        raise DataError(_shorten(faults))
+    for part in parts:
+        for name, contents in zip(class_names, part, strict=True):
+            digest.update(f"{name}\0{len(contents)}\0".encode(errors="surrogateescape"))
+            for content in contents:
+                digest.update(content)
     return digest.hexdigest()
+
+
+def _fingerprint(listing: Listing) -> str:
+    """Return the fingerprint of a folder, whose files are read but not decoded."""
+    faults: list[str] = []
+
+    def content(file: Path) -> bytes:
+        try:
+            return hashlib.sha256(file.read_bytes()).digest()
+        except OSError as error:
+            faults.append(f"{file}: cannot be read ({error.strerror}); check the file's rights.")
+            return b""
+
+    parts = [[[content(file) for file in files] for files in part] for part in (listing.train, listing.test)]
+    if faults:
+        raise DataError(shorten(faults))
+    return files_fingerprint(listing.class_names, parts)
 
 
 def summarise_folder(path: Path) -> SetSummary:
@@ -167,14 +242,17 @@ def load_folder(path: Path, image_size: int, channels: int, classes: tuple[int, 
     listing = scan_folder(path)
     fingerprint = _fingerprint(listing)
     if classes is not None:
-        parts = [[files if which in classes else [] for which, files in enumerate(part)] for part in listing[1:]]
-        listing = Listing(listing.class_names, *parts)
+        train_files, test_files = (
+            [files if which in classes else [] for which, files in enumerate(part)]
+            for part in (listing.train, listing.test)
+        )
+        listing = Listing(listing.class_names, train_files, test_files)
     _check_memory(path, sum(map(len, listing.train + listing.test)) * image_size**2 * channels)
     faults: list[str] = []
     train = _decode(listing.train, image_size, channels, faults)
     test = _decode(listing.test, image_size, channels, faults)
     if faults:
-        raise DataError(_shorten(faults))
+        raise DataError(shorten(faults))
     return RawSet(*train, *test, listing.class_names, fingerprint)
 
 
@@ -195,25 +273,15 @@ def _decode(part: list[list[Path]], size: int, channels: int, faults: list[str])
     """Return images and labels of a part; what cannot be decoded is added to the faults."""
     counts = [len(files) for files in part]
     images = np.empty((sum(counts), size, size, channels), np.uint8)
-    for place, file in enumerate(file for files in part for file in files):
-        fault = _decode_file(file, images[place])
-        if fault:
-            faults.append(fault)
+    with strict_pillow():
+        for place, file in enumerate(file for files in part for file in files):
+            try:
+                decoded = decode_bytes(file, file.read_bytes(), size, channels)
+            except OSError as error:
+                faults.append(f"{file}: cannot be read ({error.strerror or error}); check the file's rights.")
+                continue
+            if decoded.pixels is None:
+                faults.append(str(decoded.fault))
+            else:
+                images[place] = decoded.pixels
     return images, np.repeat(np.arange(len(part), dtype=np.int64), counts)
-
-
-def _decode_file(file: Path, out: Images) -> str | None:
-    """Decode one file into ``out``, turned upright by its EXIF mark; return what is wrong with it, or None."""
-    pillow, operations = pillow_module("Image"), pillow_module("ImageOps")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pillow.DecompressionBombWarning)
-            with pillow.open(file) as image:
-                if image.mode.startswith(("I", "F")):
-                    return f"{file}: holds more than 8 bits a channel (mode {image.mode}); save it with 8 bits."
-                out[:] = fit_image(operations.exif_transpose(image), out.shape[0], out.shape[2])
-    except (pillow.DecompressionBombWarning, pillow.DecompressionBombError):
-        return f"{file}: is larger than {pillow.MAX_IMAGE_PIXELS:,} pixels; scale it down."
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:  # what Pillow's decoders raise
-        return f"{file}: cannot be decoded ({type(error).__name__}: {error}); replace or remove the file."
-    return None

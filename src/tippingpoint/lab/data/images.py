@@ -5,8 +5,8 @@ Notation
 n : images of one part (train or test); h, w : pixels; c : channels, 1 or 3; k : classes.
 Images are uint8 of shape (n, h, w, c), labels int64 of shape (n,) with values 0 .. k - 1.
 
-Deliberately not built: streaming from disk. A study trains many small models on one set, so a set is decoded once per
-process and stays in memory; a set that cannot fit is an error that says so.
+A set is decoded once per process and stays in memory; one that cannot fit is an error that says so. A prepared set
+(`prepared`) is mapped from disk instead, which costs no memory that the system cannot take back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,13 @@ import numpy.typing as npt
 from tippingpoint.errors import DataError
 
 __all__ = [
+    "PAIRS",
     "ImageSet",
     "Images",
     "Labels",
     "SharedImages",
     "content_fingerprint",
+    "content_hashes",
     "find_copies",
     "imbalance",
     "shared_images",
@@ -53,6 +55,8 @@ class ImageSet:
     fingerprint : str
         SHA-256 (hex) of the content as it is stored, before any resizing: the same at every image size, another
         for every class view. It seeds subsets and is part of every cell's key.
+    train_hashes, test_hashes : ndarray of uint8, shape (n, 16), optional
+        Content hash of every image, where they are known beforehand (a prepared set).
     """
 
     name: str
@@ -62,10 +66,18 @@ class ImageSet:
     test_labels: Labels
     class_names: tuple[str, ...]
     fingerprint: str
+    train_hashes: Images | None = None
+    test_hashes: Images | None = None
 
     def __post_init__(self) -> None:
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             array.setflags(write=False)
+
+    def digests(self, part: str) -> list[bytes]:
+        """Return the content hash (16 bytes) of every image of ``train`` or ``test``; copies agree, others do not."""
+        known: Images | None = getattr(self, f"{part}_hashes")
+        hashes = content_hashes(getattr(self, f"{part}_images")) if known is None else known
+        return [row.tobytes() for row in hashes]
 
     @property
     def n_classes(self) -> int:
@@ -132,6 +144,10 @@ def imbalance(labels: npt.ArrayLike, class_names: Iterable[str] | None = None) -
     )
 
 
+PAIRS = ("train_train", "train_test", "test_train", "test_test")
+EXAMPLES = 3  # pairs of places that a report names
+
+
 @dataclass(frozen=True)
 class SharedImages:
     """How many images of one set's parts stand, pixel for pixel, in another's.
@@ -143,6 +159,8 @@ class SharedImages:
     train_train, train_test, test_train, test_test : int
         Images of the first set's part (first word) that also stand in the second set's part (second word). Where
         both sets are the same, ``train_test`` is the leak of training images into the test set.
+    examples : dict of str to list of (int, int)
+        For each of the four names the first few places in the first and in the second set's part.
     """
 
     first: str
@@ -151,27 +169,40 @@ class SharedImages:
     train_test: int
     test_train: int
     test_test: int
+    examples: dict[str, list[tuple[int, int]]] = field(default_factory=dict, compare=False)
 
     def sentences(self) -> list[str]:
         """Return one sentence for each kind of overlap that there is."""
         words = {"train": "training", "test": "test"}
         found = []
-        for pair in ("train_train", "train_test", "test_train", "test_test"):
+        for pair in PAIRS:
             ours, theirs = (words[part] for part in pair.split("_"))
             number = getattr(self, pair)
             same_part = self.first == self.second and ours == theirs
             mirrored = self.first == self.second and pair == "test_train"  # said once is enough
-            if number == 1 and not same_part and not mirrored:
-                found.append(f"1 {ours} image of {self.first} is also a {theirs} image of {self.second}.")
-            elif number and not same_part and not mirrored:
-                found.append(f"{number:,} {ours} images of {self.first} are also {theirs} images of {self.second}.")
+            if not number or same_part or mirrored:
+                continue
+            shown = ", ".join(f"{here} is {there}" for here, there in self.examples.get(pair, []))
+            where = f" (by number from 0: {shown}{', ...' if number > EXAMPLES else ''})" if shown else ""
+            count, verb, plural = ("1", "is also a", "") if number == 1 else (f"{number:,}", "are also", "s")
+            found.append(
+                f"{count} {ours} image{plural} of {self.first} {verb} {theirs} image{plural} of {self.second}{where}."
+            )
         return found
 
 
-def _digests(images: Images) -> list[bytes]:
-    """Return a 16-byte content hash of every image; copies agree, others do not."""
-    flat = np.ascontiguousarray(images).reshape(len(images), -1)
-    return [hashlib.blake2b(row.data, digest_size=16).digest() for row in flat]
+def content_hashes(images: Images) -> Images:
+    """Return the content hash of every image: the first 16 bytes of the SHA-256 of its pixels, uint8 (n, 16).
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, h, w, c)
+        Copies have the same hash, others another.
+    """
+    out = np.empty((len(images), 16), np.uint8)
+    for place, image in enumerate(images):
+        out[place] = np.frombuffer(hashlib.sha256(np.ascontiguousarray(image).data).digest()[:16], np.uint8)
+    return out
 
 
 def find_copies(images: Images, among: Images) -> npt.NDArray[np.int64]:
@@ -189,8 +220,9 @@ def find_copies(images: Images, among: Images) -> npt.NDArray[np.int64]:
     ndarray of int64
         Ascending places in ``images``.
     """
-    known = set(_digests(among))
-    return np.array([place for place, key in enumerate(_digests(images)) if key in known], dtype=np.int64)
+    known = {row.tobytes() for row in content_hashes(among)}
+    found = [place for place, row in enumerate(content_hashes(images)) if row.tobytes() in known]
+    return np.array(found, dtype=np.int64)
 
 
 def shared_images(a: ImageSet, b: ImageSet) -> SharedImages:
@@ -216,11 +248,15 @@ def shared_images(a: ImageSet, b: ImageSet) -> SharedImages:
             f"{a.name} has images of {a.train_images.shape[1:]} and {b.name} of {b.train_images.shape[1:]}: "
             "load both at the same image size and channels to compare them."
         )
-    ours = {"train": _digests(a.train_images), "test": _digests(a.test_images)}
-    theirs = {"train": set(_digests(b.train_images)), "test": set(_digests(b.test_images))}
-    counts = {
-        f"{part}_{other}": sum(key in known for key in keys)
-        for part, keys in ours.items()
-        for other, known in theirs.items()
-    }
-    return SharedImages(first=a.name, second=b.name, **counts)
+    ours = {part: a.digests(part) for part in ("train", "test")}
+    theirs: dict[str, dict[bytes, int]] = {}
+    for part in ("train", "test"):
+        digests = ours[part] if a is b else b.digests(part)
+        theirs[part] = dict(zip(reversed(digests), reversed(range(len(digests))), strict=True))  # first place of each
+    counts: dict[str, int] = {}
+    examples: dict[str, list[tuple[int, int]]] = {}
+    for pair in PAIRS:
+        here, there = pair.split("_")
+        places = [(place, theirs[there][key]) for place, key in enumerate(ours[here]) if key in theirs[there]]
+        counts[pair], examples[pair] = len(places), places[:EXAMPLES]
+    return SharedImages(first=a.name, second=b.name, examples=examples, **counts)

@@ -1,11 +1,11 @@
-"""The user's own images: a ``.npz`` file or a folder with ``train/`` and ``test/``."""
+"""Images by path: a ``.npz`` file, a folder with ``train/`` and ``test/``, or a prepared set."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tippingpoint.errors import DataError
-from tippingpoint.lab.data import arrays, folders
+from tippingpoint.lab.data import arrays, folders, prepared
 from tippingpoint.lab.data.builtin import RawSet, SetSummary, summarise
 
 __all__ = ["load_own", "signature", "stored_shape_own", "summarise_own"]
@@ -13,14 +13,17 @@ __all__ = ["load_own", "signature", "stored_shape_own", "summarise_own"]
 
 def signature(path: Path) -> str:
     """Return a text that changes when the files change (their names, sizes and times)."""
-    if path.is_dir():
+    kept = prepared.is_prepared(path)
+    if path.is_dir() and not kept:
         return folders.folder_signature(path)
-    state = path.stat()
+    state = (path / prepared.MANIFEST if kept else path).stat()
     return f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}"
 
 
 def load_own(path: Path, image_size: int, channels: int, classes: tuple[int, ...] | None = None) -> RawSet:
     """Return the images of a file or folder; those of a folder are resized while they are decoded.
+
+    A prepared set is mapped from disk, at the size that it was prepared at.
 
     Parameters
     ----------
@@ -41,6 +44,8 @@ def load_own(path: Path, image_size: int, channels: int, classes: tuple[int, ...
     DataError
         Something in there cannot be used; all faults are named.
     """
+    if prepared.is_prepared(path):
+        return prepared.load_prepared(path, image_size, channels)
     if path.is_dir():
         return folders.load_folder(path, image_size, channels, classes)
     return arrays.load_npz(_npz(path))
@@ -48,6 +53,8 @@ def load_own(path: Path, image_size: int, channels: int, classes: tuple[int, ...
 
 def summarise_own(path: Path) -> SetSummary:
     """Return what is known of a file or folder without decoding its images, see `load_own`."""
+    if prepared.is_prepared(path):
+        return prepared.summarise_prepared(path)
     if path.is_dir():
         return folders.summarise_folder(path)
     return summarise(arrays.load_npz(_npz(path)))
@@ -55,6 +62,9 @@ def summarise_own(path: Path) -> SetSummary:
 
 def stored_shape_own(path: Path) -> tuple[int, int]:
     """Return the (shorter side, channels) of a file's images; of a folder, whose images differ, (64, 3)."""
+    if prepared.is_prepared(path):
+        known = prepared.read_manifest(path)
+        return known.image_size, known.channels
     if path.is_dir():
         return 64, 3
     shape = arrays.load_npz(_npz(path)).train_images.shape

@@ -1,4 +1,4 @@
-"""From a name to a set of images: the package's own, the user's by path, and class views of both."""
+"""From a name to a set of images: the package's own, prepared ones, the user's by path, and class views of all."""
 
 from __future__ import annotations
 
@@ -8,19 +8,60 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tippingpoint.errors import DataError, TippingPointError, did_you_mean
+from tippingpoint.errors import DataError, EnvironmentFault, TippingPointError, did_you_mean
 from tippingpoint.lab.data import own
 from tippingpoint.lab.data.builtin import BUILTIN, SetSummary
 from tippingpoint.lab.data.images import ImageSet
+from tippingpoint.lab.data.known import KNOWN
+from tippingpoint.lab.data.prepared import DATA_VARIABLE, data_folder, is_prepared
 from tippingpoint.lab.data.resize import check_shape, resize_images
 from tippingpoint.lab.data.views import parse_name, view_set, view_summary
 
-__all__ = ["available_sets", "describe_image_set", "load_image_set", "stored_shape"]
+__all__ = ["available_sets", "describe_image_set", "find_prepared", "load_image_set", "public_sets", "stored_shape"]
 
 
 def available_sets() -> dict[str, str]:
     """Return the names of the sets that come with the package, each with a sentence about it."""
     return {name: entry.about for name, entry in BUILTIN.items()}
+
+
+def public_sets(data_dir: str | Path | None = None) -> dict[str, dict[str, Any]]:
+    """Return what is known of the public sets that ``data prepare`` reads, by name.
+
+    Parameters
+    ----------
+    data_dir : str or Path, optional
+        As for `load_image_set`.
+
+    Returns
+    -------
+    dict
+        For each ``about``, ``n_train``, ``n_test`` (None where a class list decides), ``n_classes``, ``train`` and
+        ``test`` (the maker's parts), ``provider``, ``licence``, ``url`` and ``prepared`` (the folder, or None).
+    """
+    keys = ("about", "n_train", "n_test", "n_classes", "train", "test", "provider", "licence", "url")
+    found = {}
+    for name, known in KNOWN.items():
+        path = find_prepared(name, data_dir)
+        found[name] = {**{key: getattr(known, key) for key in keys}, "prepared": None if path is None else str(path)}
+    return found
+
+
+def find_prepared(name: str, data_dir: str | Path | None = None) -> Path | None:
+    """Return the folder of a prepared set by its name or path, or None where there is none.
+
+    Parameters
+    ----------
+    name : str
+        A name without classes, or a path.
+    data_dir : str or Path, optional
+        Looked into first; then ``$TIPPINGPOINT_DATA``.
+    """
+    places = [Path(data_dir) if data_dir is not None else Path(), data_folder()]
+    for place in places:
+        if place is not None and is_prepared(place / Path(name).expanduser()):
+            return place / Path(name).expanduser()
+    return None
 
 
 def load_image_set(name: str, *, image_size: int, channels: int, data_dir: str | Path | None = None) -> ImageSet:
@@ -29,19 +70,21 @@ def load_image_set(name: str, *, image_size: int, channels: int, data_dir: str |
     Parameters
     ----------
     name : str
-        ``fashion_mnist`` or ``digits``; or a path to a ``.npz`` file or a folder with ``train/`` and ``test/``; each
-        with classes behind it where only some are wanted, such as ``fashion_mnist[6-9]``.
+        ``fashion_mnist`` or ``digits``; the name or path of a prepared set; or a path to a ``.npz`` file or a folder
+        with ``train/`` and ``test/``; each with classes behind it where only some are wanted, such as
+        ``fashion_mnist[6-9]``.
     image_size : int
         Side of the images in pixels.
     channels : int
         1 for grey, 3 for RGB.
     data_dir : str or Path, optional
-        Where a relative path starts; by default the working directory.
+        Where a relative path starts; by default the working directory. Prepared sets are also found by name in
+        ``$TIPPINGPOINT_DATA``.
 
     Returns
     -------
     ImageSet
-        Images uint8 (n, image_size, image_size, channels).
+        Images uint8 (n, image_size, image_size, channels); those of a prepared set are mapped from disk.
 
     Raises
     ------
@@ -72,6 +115,8 @@ def _load(
         test_labels=raw.test_labels,
         class_names=raw.class_names,
         fingerprint=raw.fingerprint,
+        train_hashes=raw.train_hashes,
+        test_hashes=raw.test_hashes,
     )
 
 
@@ -127,9 +172,8 @@ def _readable(path: Path | None) -> Iterator[None]:
         raise
     except OSError as error:
         where = error.filename or path
-        raise DataError(
-            f"{where}: cannot be read ({error.strerror or error}); check the path and its rights."
-        ) from error
+        kind = EnvironmentFault if isinstance(error, PermissionError) else DataError
+        raise kind(f"{where}: cannot be read ({error.strerror or error}); check the path and its rights.") from error
 
 
 def _resolve(name: str, data_dir: str | Path | None) -> tuple[str, tuple[int, ...] | None, Path | None]:
@@ -143,14 +187,28 @@ def _resolve(name: str, data_dir: str | Path | None) -> tuple[str, tuple[int, ..
         base, classes = parse_name(name)
         if base in BUILTIN:
             return base, classes, None
+        found = find_prepared(base, data_dir)
         path = start / Path(base).expanduser()
-        if path.exists():
-            return base, classes, path
+        own_images = path.exists() and (base not in KNOWN or (path / "train").is_dir())
+        if found is not None or own_images:
+            return base, classes, found or path
+    if base in KNOWN:
+        raise DataError(
+            f"'{base}' is not prepared on this machine (looked in {start} and {_shared()}): tippingpoint data prepare "
+            f"{base} --from FOLDER, where {KNOWN[base].layout} lies."
+        )
     if "/" in base or "\\" in base or base.endswith(".npz"):
         raise DataError(f"{path}: there is no such file or folder; give the path of a .npz file or an image folder.")
     where = f"a file or folder in {start}" if data_dir is not None else "a file or folder here"
-    raise DataError(f"There is no set '{base}', nor {where}.{did_you_mean(base, list(BUILTIN))} {_known()}.")
+    raise DataError(f"There is no set '{base}', nor {where}.{did_you_mean(base, [*BUILTIN, *KNOWN])} {_known()}.")
+
+
+def _shared() -> str:
+    return str(data_folder() or f"${DATA_VARIABLE}, which is not set")
 
 
 def _known() -> str:
-    return f"The package has {' and '.join(BUILTIN)}, and a path to your own .npz file or image folder will do"
+    return (
+        f"The package has {' and '.join(BUILTIN)}, and a path to your own .npz file or image folder will do; "
+        "'tippingpoint data list' names the public sets"
+    )

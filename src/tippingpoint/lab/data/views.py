@@ -6,10 +6,11 @@ import hashlib
 import re
 
 import numpy as np
+import numpy.typing as npt
 
 from tippingpoint.errors import DataError
 from tippingpoint.lab.data.builtin import RawSet, SetSummary
-from tippingpoint.lab.data.images import Images, Labels
+from tippingpoint.lab.data.images import Labels
 
 __all__ = ["check_classes", "parse_name", "view_fingerprint", "view_set", "view_summary"]
 
@@ -110,16 +111,26 @@ def view_set(name: str, raw: RawSet, classes: tuple[int, ...] | None) -> RawSet:
         return raw
     check_classes(name, classes, len(raw.class_names))
 
-    def part(images: Images, labels: Labels) -> tuple[Images, Labels]:
-        kept = np.isin(labels, classes)
-        return images[kept], np.searchsorted(np.array(classes), labels[kept]).astype(np.int64)
-
+    train, test = (_places(labels, classes) for labels in (raw.train_labels, raw.test_labels))
+    numbers = np.array(classes)
     return RawSet(
-        *part(raw.train_images, raw.train_labels),
-        *part(raw.test_images, raw.test_labels),
+        raw.train_images[train],
+        np.searchsorted(numbers, raw.train_labels[train]).astype(np.int64),
+        raw.test_images[test],
+        np.searchsorted(numbers, raw.test_labels[test]).astype(np.int64),
         tuple(raw.class_names[which] for which in classes),
         view_fingerprint(raw.fingerprint, classes, len(raw.class_names)),
+        None if raw.train_hashes is None else raw.train_hashes[train],
+        None if raw.test_hashes is None else raw.test_hashes[test],
     )
+
+
+def _places(labels: Labels, classes: tuple[int, ...]) -> slice | npt.NDArray[np.intp]:
+    """Return where the classes stand; a slice, which copies nothing, where they stand one behind the other."""
+    places = np.flatnonzero(np.isin(labels, classes))
+    if len(places) and places[-1] - places[0] + 1 == len(places):
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return places
 
 
 def view_summary(name: str, whole: SetSummary, classes: tuple[int, ...] | None) -> SetSummary:
