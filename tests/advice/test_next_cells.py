@@ -160,6 +160,12 @@ def test_nothing_left_is_said() -> None:
         assert "nothing on offer would narrow it" in found.words
 
 
+def test_what_is_settled_needs_no_runs() -> None:
+    found = next_cells(a_table(4, SIZES[2:], noise=0.002), **ABOUT)
+    assert (found.width, found.candidates) == (0.0, ())
+    assert found.words.startswith("At 90% it is settled from 400 to 3,200 pretraining images which recipe is better")
+
+
 def test_sizes_of_a_study_that_were_not_run_are_asked_about() -> None:
     table = a_table(2, SIZES[:3], shift=8.0)
     cells = cells_of(table, 2)

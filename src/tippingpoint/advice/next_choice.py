@@ -201,7 +201,8 @@ def _ranked(
     bundles = bundles_of(offers)
     forced = [] if bracketed or not beyond else _beyond(bundles, offers, chosen, span, drawn)
     step = None if wanted is not None else math.log10(span[1] / span[0]) / _GRID
-    picks, now = _picked(found, offers, forced or bundles, drawn, step, 1 if forced else batch, bool(forced))
+    settled = width == 0 and not forced
+    picks, now = _picked(found, offers, forced or bundles, drawn, step, batch, forced=bool(forced), settled=settled)
     question = {**{name: asked.get(name) for name in ("along", "target", "stage")}, "at": dict(chosen.at)}
     predict = None if wanted is None else {"recipe": chosen.recipes[wanted.side], asked["along"]: wanted.size}
     return Next(
@@ -221,10 +222,18 @@ def _ranked(
 
 
 def _picked(
-    found: Answer, offers: Offers, bundles: list[Bundle], drawn: Array, step: float | None, batch: int, forced: bool
+    found: Answer,
+    offers: Offers,
+    bundles: list[Bundle],
+    drawn: Array,
+    step: float | None,
+    batch: int,
+    *,
+    forced: bool,
+    settled: bool,
 ) -> tuple[list[Picked], float]:
     """Return what is picked, and the measure before."""
-    if not bundles:
+    if not bundles or settled:
         return [], 1.0
     told = to_come(found.curves, found.chosen, offers.rows)
     belief = Belief.of(drawn, told.values, told.noise, step)
@@ -234,7 +243,7 @@ def _picked(
         [bundle.rows for bundle in bundles],
         [bundle.cells for bundle in bundles],
         offers.costs,
-        batch,
+        1 if forced else batch,
         least=-math.inf if forced else _LEAST,
     )
     return picks, now

@@ -117,6 +117,12 @@ class Next:
         """The advice in a sentence or two."""
         now = f"{_width(self.width)}{self._unit_of_width()}"
         what = "The prediction's" if self.question["predict"] else "The boundary's"
+        if self.width == 0:
+            span = " to ".join(map(size, self.range))
+            return (
+                f"At {100 * self.question['level']:g}% it is settled from {span} {axis_words(self.question['along'])} "
+                "which recipe is better; to look for a boundary beyond, run sizes beyond."
+            )
         head = f"{what} {100 * self.question['level']:g}% interval is {now} wide"
         if not self.candidates:
             return f"{head}, and nothing on offer would narrow it."

@@ -19,16 +19,25 @@ def register(app: typer.Typer) -> None:
         runs: Annotated[
             str, typer.Argument(metavar="DIR_OR_RUNS", help="A study directory, or a CSV, JSONL or Parquet file.")
         ],
-        along: Annotated[str | None, typer.Option(help="Axis to walk along.", show_default="the endpoint's")] = None,
-        at: Annotated[
-            str | None, typer.Option(metavar="K=V,…", help="Sizes on the other axes.", show_default="the endpoint's")
+        along: Annotated[
+            str | None,
+            typer.Option(help="Axis to walk along.", show_default="the endpoint's, or n_pretrain"),
         ] = None,
-        target: Annotated[str | None, typer.Option(help="Column to compare.", show_default="the endpoint's")] = None,
+        at: Annotated[
+            str | None,
+            typer.Option(metavar="K=V,…", help="Sizes on the other axes.", show_default="the endpoint's"),
+        ] = None,
+        target: Annotated[
+            str | None,
+            typer.Option(help="Column to compare.", show_default="the endpoint's, or error"),
+        ] = None,
         stage: Annotated[
-            str | None, typer.Option(help="finetuned, or pretrained.", show_default="the endpoint's")
+            str | None,
+            typer.Option(help="finetuned, or pretrained.", show_default="the endpoint's, or finetuned"),
         ] = None,
         recipes: Annotated[
-            str | None, typer.Option(metavar="A,B", help="The two recipes.", show_default="the endpoint's")
+            str | None,
+            typer.Option(metavar="A,B", help="The two recipes.", show_default="the endpoint's, or scratch,distilled"),
         ] = None,
         where: Annotated[str | None, typer.Option(metavar="EXPR", help="Condition on the rows.")] = None,
         upstream: Annotated[str | None, typer.Option(help="Which upstream set, where there are several.")] = None,
@@ -49,8 +58,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Say what to run next: what narrows the boundary most for what it costs.
 
-        Of a study directory the question is its primary endpoint, unless another is asked. A teacher is paid once,
-        and what is done costs nothing.
+        A study directory's question is its primary endpoint, unless another is asked.
 
         [bold]tippingpoint next studies/standard --batch 3[/bold]
         """
