@@ -146,6 +146,25 @@ def test_fine_tuning_starts_from_the_pretrained_trunk(tmp_path: Path) -> None:
     assert not (folder / "weights.safetensors").exists(), "fine-tuned weights are not kept"
 
 
+def test_a_fine_tuned_teacher_guides_a_fine_tuning(tmp_path: Path) -> None:
+    small_result, small = done(changed(PRETRAIN, model=SMALL), tmp_path / "small")
+    _, start = done(PRETRAIN, tmp_path / "start")
+    alone, _ = done(FINETUNE, tmp_path / "alone", init=start)
+    teacher_task = changed(FINETUNE, model=SMALL, keep_weights=True)
+    taught, teacher = done(teacher_task, tmp_path / "teacher", init=small)
+    assert tasks.load_model(teacher).num_classes == 5
+    task = changed(FINETUNE, guidance=GUIDED["guidance"], teachers=[SMALL])
+    guided, folder = done(task, tmp_path / "guided", init=start, teacher_0=teacher, owed_0=small)
+    assert guided["scores"] != alone["scores"]
+    assert not (folder / "weights.safetensors").exists()
+    about = tasks.describe(task)
+    assert about["guidance_flops"] > 0
+    assert guided["teacher_flops"] == about["guidance_flops"] + taught["flops"] + small_result["flops"]
+    both, _ = done(task, tmp_path / "both", init=start, teacher_0=teacher)
+    assert both["teacher_flops"] == about["guidance_flops"] + taught["flops"], "its start has paid for the rest"
+    assert both["scores"] == guided["scores"]
+
+
 def test_extra_compute_becomes_steps() -> None:
     plain = tasks.describe(PRETRAIN)
     per_step = plain["flops"] / plain["n_steps"]

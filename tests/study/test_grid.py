@@ -142,6 +142,52 @@ def test_a_grown_student_starts_from_the_small_model_of_its_block(load: Load, st
     assert rows == {("heads=2", "heads=1", 1000), ("heads=4", "heads=2", 4000)}
 
 
+@pytest.mark.parametrize("guide", ["pretraining", "finetuning", "both"])
+def test_a_fine_tuning_is_guided_by_the_teachers_own(load: Load, study_text: str, guide: str) -> None:
+    text = study_text.replace("  scratch_extra_compute: {pairs: [{teacher: 1, student: 2}], n_pretrain: [400]}\n", "")
+    before, grid = build_grid(load(text)), build_grid(load(text, f"recipes.distilled.guide={guide}"))
+    if guide == "pretraining":
+        assert list(grid.cells) == list(before.cells)
+        return
+    rows = [row for row in grid.rows if row.columns["recipe"] == "distilled"]
+    assert len([row for row in rows if row.columns["downstream"] is None]) == (12 if guide == "both" else 0)
+    rows = [row for row in rows if row.columns["downstream"]]
+    assert len(rows) == 3 * 2 * 2 * 4
+    scored = {row.cell: row.columns for row in grid.rows}
+    for row in rows:
+        student = grid.cells[row.cell]
+        start = grid.cells[student.parents["init"]]
+        assert start.where["recipe"] == ("distilled" if guide == "both" else "scratch")
+        for place, model in enumerate(student.task["teachers"]):
+            teacher = grid.cells[student.parents[f"teacher_{place}"]]
+            assert teacher.task == {
+                **student.task,
+                "model": model,
+                "guidance": None,
+                "teachers": [],
+                "keep_weights": True,
+            }, "the same images and batches"
+            assert scored[teacher.key]["recipe"] == "scratch", "it is trained once: the row's cell is the teacher"
+            owed = [student.parents.get(f"owed_{place}")]
+            assert owed == ([teacher.parents["init"]] if guide == "finetuning" else [None])
+            assert grid.cells[teacher.parents["init"]].where["n_pretrain"] == row.columns["n_pretrain"]
+        assert row.columns["n_params_teacher"] == (1000 if row.columns["teacher"] == "heads=1" else 4000)
+    untouched = {
+        key for key, cell in before.cells.items() if cell.kind == "pretrain" and cell.where["recipe"] != "distilled"
+    }
+    assert untouched <= set(grid.cells)
+
+
+def test_an_own_teacher_is_fine_tuned_from_its_own_checkpoint(load: Load, with_own_teacher: str) -> None:
+    grid = build_grid(load(with_own_teacher, "recipes.self_distilled.guide=both"))
+    for row in grid.rows:
+        if row.columns["recipe"] == "self_distilled" and row.columns["downstream"]:
+            student = grid.cells[row.cell]
+            teacher = grid.cells[student.parents["teacher_0"]]
+            assert teacher.task["seed"] != student.task["seed"]
+            assert teacher.parents["init"] == grid.cells[student.parents["init"]].parents["teacher_0"]
+
+
 def test_the_controls_teacher_leaves_every_other_cell_alone(load: Load, with_own_teacher: str) -> None:
     before, after = build_grid(load()), build_grid(load(with_own_teacher))
     assert list(before.cells) == [key for key in after.cells if key in before.cells]

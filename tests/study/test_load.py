@@ -231,3 +231,18 @@ def test_presets_load(name: str) -> None:
 def test_unknown_preset() -> None:
     with pytest.raises(ConfigError, match=r"There is no preset 'smokee'\. Did you mean 'smoke'"):
         presets.read("smokee")
+
+
+def test_guided_fine_tuning_needs_a_fine_tuning(load: Load, study_text: str) -> None:
+    def told(*overrides: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            load(study_text, *overrides)
+        return "\n".join(caught.value.faults)
+
+    assert "'pretraining', 'finetuning' or 'both'" in told("recipes.distilled.guide=all")
+    assert "finetune_recipes leaves distilled out" in told("recipes.distilled.guide=both", "finetune_recipes=[scratch]")
+    assert "downstream names no set" in told("recipes.distilled.guide=both", "downstream=[]")
+    assert "distilled guides fine-tuning alone; remove it" in told("recipes.distilled.guide=finetuning")
+    alone = ("recipes.distilled.guide=finetuning", "endpoint.stage=pretrained", "endpoint.downstream=null")
+    assert "endpoint.recipes.1: recipe 'distilled' guides fine-tuning alone" in told(*alone)
+    assert load(study_text, "recipes.distilled.guide=both").config.recipes.distilled is not None

@@ -21,7 +21,7 @@ n_finetune: [40]
 recipes:
   scratch: {students: [1, 2]}
   distilled: {pairs: [{teacher: 1, student: 2}, {teacher: 2, student: 1}, {teacher: [1, 2], student: 2}]}
-  distilled_light: {pairs: [{teacher: 1, student: 2}], guidance_schedule: decayed}
+  distilled_light: {pairs: [{teacher: 1, student: 2}], guidance_schedule: decayed, guide: both}
   self_distilled: {students: [2], guidance_schedule: until_passed, check_every: 10}
   grown: {pairs: [{teacher: 1, student: 2}]}
 seeds: 1
@@ -84,3 +84,14 @@ def test_a_grown_student_pays_for_the_model_that_it_grew_from(runs: pd.DataFrame
     assert row["train_flops"] == row["pretrain_flops"] + small["pretrain_flops"]
     assert row["n_params_teacher"] == small["n_params"]
     assert one(runs, "finetuned", "grown", 2, "1")["teacher_flops"] == row["teacher_flops"]
+
+
+def test_guided_fine_tuning_is_charged_on_top(runs: pd.DataFrame) -> None:
+    """Both trainings are guided: the teacher's two trainings, and a third of each as forward passes."""
+    row, start = one(runs, "finetuned", "distilled_light", 2, "1"), one(runs, "pretrained", "distilled_light", 2, "1")
+    teacher = one(runs, "finetuned", "scratch", 1, None)
+    assert row["teacher_flops"] == pytest.approx(start["teacher_flops"] + 4 / 3 * teacher["finetune_flops"], rel=1e-12)
+    assert row["train_flops"] == pytest.approx(
+        row["pretrain_flops"] + row["teacher_flops"] + row["finetune_flops"], rel=1e-12
+    )
+    assert row["n_params_teacher"] == teacher["n_params"]

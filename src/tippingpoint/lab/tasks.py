@@ -14,12 +14,14 @@ A *task* is what a cell hands over. Its keys:
 ``guidance``           see ``Guidance``; null without a teacher
 ``teachers``           list of ``model``, in the order of the parents ``teacher_0``, ``teacher_1``, …
 ``grown_from``         ``model`` of the smaller one whose weights are grown into this one; absent otherwise
+``keep_weights``       true where a fine-tuning's weights are kept, because others learn from it; absent otherwise
 ``label_smoothing``    0 but for the control
 ``extra_flops``        FLOPs spent on more steps of the same schedule: the control that is given the teacher's compute
 =====================  ==============================================================================================
 
 Parents are directories with ``weights.safetensors`` and ``result.json``: ``init`` of a fine-tuning (absent: from
-scratch), ``teacher_i`` of a guided pretraining, ``grown_from`` of a pretraining that starts from a smaller model.
+scratch), ``teacher_i`` of a guided training (of a fine-tuning: fine-tuned too), ``grown_from`` of a pretraining that
+starts from a smaller model, ``owed_i`` whose training is charged and nothing else.
 """
 
 from __future__ import annotations
@@ -233,7 +235,8 @@ def execute(
     parents : mapping of str to Path
         Finished cells that this one starts from or learns from.
     out : Path
-        An existing directory; gets ``curve.json``, and of a pretraining ``weights.safetensors`` (timm's names).
+        An existing directory; gets ``curve.json`` and, of a pretraining or where weights are kept,
+        ``weights.safetensors`` (timm's names).
     report : callable, optional
         Called with (steps done, steps in all) now and then.
 
@@ -273,7 +276,7 @@ def execute(
     )
     scores = _score(model, task, images, validation)
     write_atomic(out / "curve.json", dump_json({"schema_version": CURVE_VERSION, "curve": record.curve}))
-    if task["kind"] == "pretrain":
+    if task["kind"] == "pretrain" or task.get("keep_weights"):
         _save(model, shape, n_classes, out / "weights.safetensors")
     return {
         "scores": scores.to_dict(),
@@ -295,8 +298,9 @@ def _teacher_folders(task: Task, parents: Mapping[str, Path]) -> list[Path]:
 
 
 def _owed_folders(task: Task, parents: Mapping[str, Path]) -> list[Path]:
-    """Return the models whose training is charged: the teachers', and that of the model that this one grew from."""
-    return _teacher_folders(task, parents) + ([parents["grown_from"]] if task.get("grown_from") else [])
+    """Return the models whose training is charged: teachers, a model that this one grew from, what else is owed."""
+    others = [folder for role, folder in parents.items() if role == "grown_from" or role.startswith("owed_")]
+    return _teacher_folders(task, parents) + others
 
 
 def _trained_flops(folder: Path) -> float:

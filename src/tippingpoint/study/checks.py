@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tippingpoint.errors import DataError, did_you_mean
-from tippingpoint.study.config import Distilled, Grown, Pair, StudyConfig
+from tippingpoint.study.config import GUIDED, Distilled, Endpoint, Grown, Pair, StudyConfig
 from tippingpoint.study.laboratory import ImageFacts, Laboratory
 from tippingpoint.study.source import Loc
 
@@ -33,6 +33,7 @@ def check_config(config: StudyConfig) -> list[Fault]:
         _model,
         _recipe_sizes,
         _teachers,
+        _guided_finetuning,
         _downstream,
         _finetune_recipes,
         _endpoint,
@@ -87,6 +88,24 @@ def _teachers(config: StudyConfig) -> Iterator[Fault]:
             yield from _teachers_of(config, name, recipe)
         if isinstance(recipe, Grown):
             yield from _growth(name, recipe)
+
+
+def _guided_finetuning(config: StudyConfig) -> Iterator[Fault]:
+    for name in GUIDED:
+        recipe = getattr(config.recipes, name)
+        if recipe is None or not recipe.guides("finetuning"):
+            continue
+        loc: Loc = ("recipes", name, "guide")
+        if not config.downstream:
+            yield loc, "guides a fine-tuning, but downstream names no set of images"
+        elif config.finetune_recipes is not None and name not in config.finetune_recipes:
+            yield loc, f"guides a fine-tuning, but finetune_recipes leaves {name} out; add it there"
+        if name == "distilled" and recipe.guide == "finetuning" and config.recipes.scratch_extra_compute:
+            yield (
+                ("recipes", "scratch_extra_compute"),
+                "gives the compute of a guided pretraining, but distilled guides fine-tuning alone; remove it, "
+                "or set recipes.distilled.guide: both",
+            )
 
 
 def _growth(name: str, recipe: Grown) -> Iterator[Fault]:
@@ -189,11 +208,7 @@ def _endpoint_stage(config: StudyConfig) -> Iterator[Fault]:
     endpoint = config.endpoint
     assert endpoint is not None  # noqa: S101 - the caller has looked
     if endpoint.stage == "pretrained":
-        for key in ("downstream", "n_finetune"):
-            if getattr(endpoint, key) is not None:
-                yield ("endpoint", key), f"stage pretrained is scored upstream; remove {key} or set stage: finetuned"
-        if endpoint.along == "n_finetune":
-            yield ("endpoint", "along"), "stage pretrained has no n_finetune; set stage: finetuned or along: n_pretrain"
+        yield from _endpoint_pretrained(config, endpoint)
         return
     if endpoint.downstream is None:
         yield ("endpoint",), "stage finetuned needs the key downstream: which set of images"
@@ -209,6 +224,20 @@ def _endpoint_stage(config: StudyConfig) -> Iterator[Fault]:
             yield ("endpoint", key), f"{key} is the axis that is crossed; remove it here"
         elif size is not None and repr(size) not in map(repr, getattr(config, key)):
             yield ("endpoint", key), f"{size} is not one of the study's sizes {getattr(config, key)}"
+
+
+def _endpoint_pretrained(config: StudyConfig, endpoint: Endpoint) -> Iterator[Fault]:
+    for place, name in enumerate(endpoint.recipes):
+        if getattr(getattr(config.recipes, name, None), "guide", None) == "finetuning":
+            yield (
+                ("endpoint", "recipes", place),
+                f"recipe '{name}' guides fine-tuning alone: its pretraining is scratch's; set stage: finetuned",
+            )
+    for key in ("downstream", "n_finetune"):
+        if getattr(endpoint, key) is not None:
+            yield ("endpoint", key), f"stage pretrained is scored upstream; remove {key} or set stage: finetuned"
+    if endpoint.along == "n_finetune":
+        yield ("endpoint", "along"), "stage pretrained has no n_finetune; set stage: finetuned or along: n_pretrain"
 
 
 def resolve_images(config: StudyConfig, laboratory: Laboratory) -> tuple[dict[str, ImageFacts], list[Fault]]:

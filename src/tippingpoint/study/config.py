@@ -156,6 +156,11 @@ class _Guidance(_Settings):
     temperature: Positive = Field(2.0, description="tau of the softened probabilities. Assumed.")
     attention_weight: NotNegative = Field(1.0, description="Weight of the attention-map term. Assumed.")
     attention_temperature: Positive = Field(1.0, description="Temperature of the attention maps. Assumed.")
+    guide: Literal["pretraining", "finetuning", "both"] | None = Field(
+        None,
+        description="Which training hears the teacher; absent means `pretraining`. A fine-tuning hears the teacher "
+        "fine-tuned on the same images.",
+    )
     guidance_schedule: Literal["constant", "decayed", "until_passed"] | None = Field(
         None,
         description="Absent means `constant`. `decayed`: what the teacher weighs falls in a straight line to nothing. "
@@ -166,6 +171,10 @@ class _Guidance(_Settings):
         ge=1,
         description="With `until_passed`: steps between two looks at the validation images; absent means 50.",
     )
+
+    def guides(self, training: str) -> bool:
+        """Return whether the teacher is heard in ``pretraining`` or ``finetuning``."""
+        return self.guide in ("both", training) or (self.guide is None and training == "pretraining")
 
     @model_validator(mode="after")
     def _checks_belong_to_a_schedule(self) -> _Guidance:
@@ -220,9 +229,9 @@ class Smoothed(_Recipe):
 
 
 class ExtraCompute(_Recipe):
-    """Control: scratch, with the compute of teacher and guidance spent on more steps.
+    """Control: scratch, with the compute of teacher and guidance spent on more steps of pretraining.
 
-    The guidance is that of `distilled`; with `until_passed`, the most that it can cost.
+    The guidance is that of `distilled` in pretraining; with `until_passed`, the most that it can cost.
     """
 
     pairs: list[Pair] = Field(min_length=1, description="Whose teacher's compute goes to which student.")

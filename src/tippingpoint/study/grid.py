@@ -4,6 +4,9 @@ Within a block everything is paired: the scratch and the guided student of one s
 same weights and take their batches in the same order; a teacher is the scratch cell of its own heads on exactly these
 images. A teacher is trained once and shared; a pretrained checkpoint serves all its fine-tunings. The teacher of the
 student's own size alone is trained for its recipe, from other initial weights, and has no row of its own.
+
+A fine-tuning is guided by the teacher's own fine-tuning on the same images, which then keeps its weights. Where a
+teacher guides fine-tuning alone, the student starts from its scratch checkpoint; its pretraining has no row.
 """
 
 from __future__ import annotations
@@ -89,6 +92,14 @@ class _Builder:
         self._costs: dict[str, Mapping[str, float]] = {}
         self._pretraining = _training(self.config.pretraining)
         self._finetuning = _training(self.config.finetuning) if self.config.finetuning else {}
+        # Heads whose fine-tuned weights others learn from: they are kept, in the cell of their own row.
+        self._tutors = {
+            heads
+            for name, recipe in self.config.recipes.named().items()
+            if isinstance(recipe, Distilled) and self._guides(name, "finetuning")
+            for pair in recipe.pairs
+            for heads in pair.teacher
+        }
 
     def add_recipe(self, recipe: str) -> None:
         """Add every cell and row of one recipe."""
@@ -111,11 +122,22 @@ class _Builder:
             for count in [count for count in self.study.n_pretrain.values() if count in wanted]:
                 for block in self.config.all_blocks():
                     cell = self._pretrain(recipe, student, teacher, count, block)
-                    self.pretrained.append(RowPlan(cell.key, cell.key, self._columns(cell, recipe, student, teacher)))
+                    if recipe not in GUIDED or self._guides(recipe, "pretraining"):
+                        columns = self._columns(cell, recipe, student, teacher)
+                        self.pretrained.append(RowPlan(cell.key, cell.key, columns))
                     if self.config.finetune_recipes is None or recipe in self.config.finetune_recipes:
                         self._finetune(recipe, student, teacher, count, block, cell)
 
     # --- tasks ---
+
+    def _guides(self, recipe: str, training: str) -> bool:
+        """Return whether a recipe has a teacher in ``pretraining`` or in ``finetuning``."""
+        return recipe in GUIDED and bool(getattr(self.config.recipes, recipe).guides(training))
+
+    def _origin(self, recipe: str, block: Block) -> Block:
+        """Return the block of a recipe's teachers."""
+        apart = OWN_TEACHER if recipe == "self_distilled" else 0
+        return Block(subset_seed=block.subset_seed, seed=block.seed + apart)
 
     def _task(self, kind: str, student: int, data: str, count: int, block: Block) -> dict[str, Any]:
         config = self.config
@@ -158,11 +180,10 @@ class _Builder:
         """Return the pretraining cell of a recipe, its teachers before it."""
         task = self._task("pretrain", student, self.config.upstream, count, block)
         parents: dict[str, str] = {}
-        if recipe in GUIDED:
-            apart = OWN_TEACHER if recipe == "self_distilled" else 0
-            origin = Block(subset_seed=block.subset_seed, seed=block.seed + apart)
+        if self._guides(recipe, "pretraining"):
             for place, heads in enumerate(teacher):
-                parents[f"teacher_{place}"] = self._pretrain("scratch", heads, (), count, origin).key
+                teaching = self._pretrain("scratch", heads, (), count, self._origin(recipe, block))
+                parents[f"teacher_{place}"] = teaching.key
             task = self._guided(task, recipe, teacher)
         elif recipe == "grown":
             parents["grown_from"] = self._pretrain("scratch", teacher[0], (), count, block).key
@@ -181,16 +202,42 @@ class _Builder:
         self, recipe: str, student: int, teacher: tuple[int, ...], count: int | None, block: Block, start: Cell | None
     ) -> None:
         """Add the fine-tunings of one checkpoint (or of random weights)."""
-        parents = {"init": start.key} if start else {}
         for name in self.config.downstream:
             for images in self.study.n_finetune[name].values():
-                task = self._task("finetune", student, name, images, block)
-                where = self._where(recipe, student, teacher, count, block)
-                where |= {"downstream": name, "n_finetune": images}
-                cell = self._cell(task, parents, name, where)
+                cell = self._tuned(recipe, student, teacher, count, block, start, name, images)
                 columns = self._columns(cell, recipe, student, teacher, start)
                 columns |= {"n_pretrain": count, "downstream": name, "n_finetune": images}
                 self.finetuned.append(RowPlan(cell.key, start.key if start else None, columns))
+
+    def _tuned(
+        self,
+        recipe: str,
+        student: int,
+        teacher: tuple[int, ...],
+        count: int | None,
+        block: Block,
+        start: Cell | None,
+        name: str,
+        images: int,
+        *,
+        teaches: bool = False,
+    ) -> Cell:
+        """Return one fine-tuning, its fine-tuned teachers before it."""
+        task = self._task("finetune", student, name, images, block)
+        parents = {"init": start.key} if start else {}
+        if teaches or (recipe == "scratch" and student in self._tutors):
+            task["keep_weights"] = True
+        if count is not None and self._guides(recipe, "finetuning"):
+            origin = self._origin(recipe, block)
+            for place, heads in enumerate(teacher):
+                own = self._pretrain("scratch", heads, (), count, origin)
+                tuned = self._tuned("scratch", heads, (), count, origin, own, name, images, teaches=True)
+                parents[f"teacher_{place}"] = tuned.key
+                if not self._guides(recipe, "pretraining"):
+                    parents[f"owed_{place}"] = own.key  # no other training of this student pays for it
+            task = self._guided(task, recipe, teacher)
+        where = self._where(recipe, student, teacher, count, block)
+        return self._cell(task, parents, name, where | {"downstream": name, "n_finetune": images})
 
     # --- cells and rows ---
 
@@ -235,7 +282,8 @@ class _Builder:
     ) -> dict[str, Any]:
         """Return the columns of a row that are known before anything is trained."""
         guided = start or cell
-        sizes = [self.cells[key].estimate.n_params for role, key in guided.parents.items() if role != "init"]
+        parents = {**guided.parents, **cell.parents}
+        sizes = [self.cells[key].estimate.n_params for role, key in parents.items() if role != "init"]
         return {
             "recipe": recipe,
             "stage": "finetuned" if cell.kind == "finetune" else "pretrained",

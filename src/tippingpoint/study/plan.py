@@ -25,6 +25,7 @@ FORWARD_SHARE = 1 / 3  # of a training step that scoring costs an image: no back
 KEYS = {  # of a task -> of a study file
     "extra_flops": "recipes.scratch_extra_compute.pairs",
     "grown_from": "recipes.grown.pairs",
+    "keep_weights": "recipes.distilled.guide",
     "label_smoothing": "recipes.smoothed.label_smoothing",
 }
 CELL_OVERHEAD = 16_384  # bytes on the disk beside the weights: JSON files, by whole blocks
@@ -187,7 +188,8 @@ def _add_cost(group: Group, cell: Cell, seconds: float | None) -> None:
     cost = cell.estimate
     group.steps += cost.n_steps
     group.flops += cost.work
-    group.disk += CELL_OVERHEAD + (4 * (cost.n_params + cost.n_params_head) if cell.kind == "pretrain" else 0)
+    kept = cell.kind == "pretrain" or "keep_weights" in cell.task
+    group.disk += CELL_OVERHEAD + (4 * (cost.n_params + cost.n_params_head) if kept else 0)
     group.seconds = None if group.seconds is None or seconds is None else group.seconds + seconds
 
 

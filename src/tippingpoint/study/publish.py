@@ -61,6 +61,8 @@ def _row(plan: RowPlan, results: Mapping[str, Mapping[str, Any]]) -> dict[str, A
     tuned = float(own["flops"]) if plan.columns["stage"] == "finetuned" else 0.0
     pretrained = float(start["flops"]) if start else 0.0
     guided = float(start["teacher_flops"]) if start else 0.0
+    if plan.columns["stage"] == "finetuned":
+        guided += float(own["teacher_flops"])  # of teachers that guided the fine-tuning
     return {
         **plan.columns,
         "n_params": int(own["n_params"]),
