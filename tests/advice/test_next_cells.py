@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -222,6 +223,9 @@ def test_other_axes_and_costs() -> None:
     assert found.unit == "seconds"
     assert all(one.block[0] >= 5 for one in found.candidates)
     assert any("-> " in text for one in found.candidates for text in one.trains), "fine-tunings are trainings too"
+    several = [one for one in found.candidates if "n_finetune" not in one.sizes]
+    assert several, "one checkpoint with all its fine-tunings"
+    assert "at several sizes of fine-tuning images, block" in replace(found, candidates=tuple(several)).words
     bare = a_table().drop(columns=["pretrain_flops", "teacher_flops", "finetune_flops", "wall_s"])
     plain = next_cells(bare, batch=1, **ABOUT)
     assert any("6 x parameters x images" in note for note in plain.notes)

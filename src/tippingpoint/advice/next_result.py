@@ -138,7 +138,9 @@ class Next:
         return f" in {target_words(self.question['target'])}" if self.question["predict"] else " decades"
 
     def _named(self, one: Candidate) -> str:
-        place = ", ".join(f"{size(value)} {axis_words(axis)}" for axis, value in one.sizes.items())
+        along = self.question["along"]
+        walked = [] if along in one.sizes else [f"several sizes of {axis_words(along)}"]
+        place = ", ".join([*walked, *(f"{size(value)} {axis_words(axis)}" for axis, value in one.sizes.items())])
         block = "/".join(map(str, one.block))
         return f"{join(one.recipes)} at {place}, block {block}{' (new)' * one.new_block}"
 

@@ -30,6 +30,7 @@ __all__ = ["RECORD", "Adaptive", "Until", "read_until", "with_extra_seeds"]
 
 RECORD = "adaptive.jsonl"
 SCHEMA_VERSION = 1  # of the record
+_NAMED = 6  # cells that a choice is told with on the way; the record has all
 _FIRST_SIZES, _FIRST_BLOCKS = 3, 2  # the fewest that a law and the spread of blocks can be had from
 _FORM = re.compile(r"\s*(boundary|prediction)\s+width\s*<\s*([0-9.eE_+-]+)\s*(decades?)?\s*")
 
@@ -214,7 +215,8 @@ class Adaptive:
             self.records.append(entry)
             write_atomic(self.root / RECORD, "".join(dump_json(one) + "\n" for one in self.records))
         if keys:
-            labels = ", ".join(cell.label for key, cell in self.grid.cells.items() if key in keys)
+            names = [cell.label for key, cell in self.grid.cells.items() if key in keys]
+            labels = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
             width = "" if found is None else f" (width now {found.width:.3g})"
             self.note(f"Next{width}: {labels}")
         return keys
