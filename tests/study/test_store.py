@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tippingpoint.errors import StoreError
-from tippingpoint.study import store as room
-from tippingpoint.study.store import Store, begin_cell, commit_cell, verify_cell
+from tippingpoint.study import cell_files as room
+from tippingpoint.study.cell_files import begin_cell, commit_cell, verify_cell
+from tippingpoint.study.store import Store
 
 KEY = "a" * 64
 
@@ -31,7 +32,7 @@ def test_a_finished_cell_describes_itself(tmp_path: Path) -> None:
     Store(tmp_path, write=True).close()
     folder = finish(tmp_path)
     about = json.loads((folder / "cell.json").read_text())
-    assert about["schema_version"] == 1
+    assert about["schema_version"] == 2
     assert set(about["files"]) == {"result.json", "weights.safetensors"}
     assert json.loads((folder / "result.json").read_text())["schema_version"] == 1
     assert verify_cell(folder) is None
@@ -110,7 +111,7 @@ def test_damage_is_found_and_the_cell_runs_again(tmp_path: Path, name: str) -> N
     writer = Store(tmp_path, write=True)
     assert writer.done() == set()
     assert "is trained again" in writer.notes[0]
-    assert (tmp_path / "cells" / f".bad-{KEY}").is_dir()
+    assert (tmp_path / "quarantine" / f"{KEY}.1" / "cell.json").is_file()
 
 
 def test_flipped_bits_are_found_by_the_hash(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_another_cells_content_is_found(tmp_path: Path) -> None:
 def test_a_later_version_is_told(tmp_path: Path) -> None:
     Store(tmp_path, write=True).close()
     path = finish(tmp_path) / "cell.json"
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 9', 1))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 9', 1))
     assert "is of version 9" in str(verify_cell(path.parent))
 
 

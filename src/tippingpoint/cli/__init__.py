@@ -21,6 +21,8 @@ COMMANDS = (
     "init",
     "plan",
     "status",
+    "fsck",
+    "gc",
     "fit",
     "predict",
     "compare",
@@ -29,6 +31,7 @@ COMMANDS = (
     "advise",
     "next",
     "report",
+    "tables",
     "data",
 )
 

@@ -2,12 +2,13 @@
 
 Layout of a study directory::
 
-    cells/<key>/cell.json            what the cell is, and the size and SHA-256 of its other files
+    cells/<key>/cell.json            what the cell is, its hash, and the size and SHA-256 of its other files
                /result.json          scores and costs
                /curve.json           loss over steps
                /weights.safetensors  of a pretraining
     cells/.tmp-<key>-<pid>-<n>/      a cell in flight, or what a dead writer left
     index.sqlite                     a copy of the results for quick reading; rebuilt from the directories
+    quarantine/<key>.<n>/            a cell that was found damaged, kept for a look
     logs/<key>.log                   traceback of a failed cell
 
 A cell is written aside, every file flushed to the disk, ``cell.json`` last, then the directory is renamed: under
@@ -19,150 +20,48 @@ Deliberately not built: a server. One runner at a time holds ``lock``; whoever o
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tippingpoint.errors import StoreError
 from tippingpoint.files import dump_json
+from tippingpoint.study.cell_files import cannot_write, read_cell, verify_cell
 
-__all__ = ["CELL_VERSION", "INDEX_VERSION", "Store", "begin_cell", "commit_cell", "read_cell", "verify_cell"]
+__all__ = ["INDEX_VERSION", "QUARANTINE", "Store", "is_key", "set_aside"]
 
-CELL_VERSION = 1  # of cell.json and result.json
 INDEX_VERSION = 1
-_counter = itertools.count()
+QUARANTINE = "quarantine"  # damaged cells, kept for a look
 
 
-def begin_cell(root: Path, key: str) -> Path:
-    """Make the directory in which a cell is written aside.
-
-    Parameters
-    ----------
-    root : Path
-        The study directory.
-    key : str
-        The cell's key.
-
-    Returns
-    -------
-    Path
-        An empty directory that only this writer knows.
-    """
-    folder = root / "cells" / f".tmp-{key}-{os.getpid()}-{next(_counter)}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    return folder
+def is_key(name: str) -> bool:
+    """Say whether a name in ``cells/`` is that of a finished cell."""
+    return re.fullmatch(r"[0-9a-f]{64}", name) is not None
 
 
-def commit_cell(aside: Path, root: Path, cell: Mapping[str, Any], result: Mapping[str, Any]) -> Path:
-    """Make a cell that was written aside part of the study, wholly or not at all.
-
-    Parameters
-    ----------
-    aside : Path
-        What `begin_cell` gave, with the files of the training in it.
-    root : Path
-        The study directory.
-    cell : mapping
-        What `Cell.describe` says; its ``key`` names the directory.
-    result : mapping
-        What the laboratory returned.
-
-    Returns
-    -------
-    Path
-        The finished directory. If another writer was first, its cell stands and this one is dropped.
+def set_aside(root: Path, name: str) -> Path:
+    """Move what lies under a name in ``cells/`` to the quarantine, which keeps it; return where it lies now.
 
     Raises
     ------
     StoreError
-        The disk refuses; the message names the path.
+        The disk refuses.
     """
-    target = root / "cells" / str(cell["key"])
+    room = root / QUARANTINE
     try:
-        _write(aside / "result.json", dump_json({"schema_version": CELL_VERSION, **result}, indent=1))
-        files = {}
-        for path in sorted(aside.iterdir()):
-            files[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-            _flush(path)
-        _write(aside / "cell.json", dump_json({"schema_version": CELL_VERSION, **cell, "files": files}, indent=1))
-        _flush(aside)
-        try:
-            os.rename(aside, target)
-        except OSError:
-            if not (target / "cell.json").is_file():
-                raise
-            shutil.rmtree(aside, ignore_errors=True)
-        _flush(target.parent)
+        room.mkdir(exist_ok=True)
+        place = next(path for n in itertools.count(1) if not (path := room / f"{name}.{n}").exists())
+        with contextlib.suppress(FileNotFoundError):  # another runner was first
+            os.rename(root / "cells" / name, place)
     except OSError as error:
-        raise _cannot_write(target, error) from error
-    return target
-
-
-def verify_cell(folder: Path, *, deep: bool = True) -> str | None:
-    """Return what is wrong with a cell's directory, or None.
-
-    Parameters
-    ----------
-    folder : Path
-        ``cells/<key>``.
-    deep : bool, default True
-        Compare hashes, not only sizes.
-    """
-    try:
-        about = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
-        if about["schema_version"] != CELL_VERSION:
-            return f"is of version {about['schema_version']}, which this version of tippingpoint does not read"
-        if about["key"] != folder.name:
-            return "holds another cell's content"
-        for name, said in about["files"].items():
-            path = folder / name
-            if path.stat().st_size != said["bytes"] or (deep and _sha256(path) != said["sha256"]):
-                return f"has a damaged {name}"
-        if "result.json" not in about["files"]:
-            return "has no result.json"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"cannot be read ({type(error).__name__}: {error})"
-    return None
-
-
-def read_cell(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (cell.json, result.json) of a finished cell."""
-    about: dict[str, Any] = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
-    result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    return about, result
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _cannot_write(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"{path}: cannot be written ({error.strerror or error}); free room or choose another folder.")
+        raise cannot_write(root / "cells" / name, error) from error
+    return place
 
 
 class Store:
@@ -173,7 +72,9 @@ class Store:
     root : str or Path
         The study directory.
     write : bool, default False
-        Make what is missing, clean what dead writers left, repair the index. Only the holder of the lock may.
+        Make what is missing, repair the index, set damaged cells aside. Only the holder of the lock may.
+    aside : bool, default True
+        Remove what dead writers left of unfinished cells, too.
 
     Attributes
     ----------
@@ -181,7 +82,7 @@ class Store:
         What was found and mended, one sentence each.
     """
 
-    def __init__(self, root: str | Path, *, write: bool = False) -> None:
+    def __init__(self, root: str | Path, *, write: bool = False, aside: bool = True) -> None:
         self.root = Path(root)
         self.write = write
         self.notes: list[str] = []
@@ -189,7 +90,7 @@ class Store:
         self._failed: dict[str, str] = {}
         self._db: sqlite3.Connection | None = None
         if write:
-            self._prepare()
+            self._prepare(aside)
         self._load()
 
     # --- reading ---
@@ -240,6 +141,13 @@ class Store:
         """Return where the log of a failed cell lies."""
         return self.root / "logs" / f"{key}.log"
 
+    def set_aside(self, key: str) -> Path:
+        """Move a damaged cell to the quarantine and forget its result; return where it lies now."""
+        place = set_aside(self.root, key)
+        self._results.pop(key, None)
+        self._put([], [key])
+        return place
+
     def clean(self) -> int:
         """Remove unfinished cells, when no worker lives any more; return how many there were."""
         left = [path for path in self.cells.iterdir() if path.name.startswith(".tmp-")]
@@ -259,14 +167,14 @@ class Store:
 
     # --- opening ---
 
-    def _prepare(self) -> None:
+    def _prepare(self, aside: bool) -> None:
         """Make the folders; remove what dead writers left (the lock says that no other writer lives)."""
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
             (self.root / "logs").mkdir(exist_ok=True)
-            left = self.clean()
+            left = self.clean() if aside else 0
         except OSError as error:
-            raise _cannot_write(self.root, error) from error
+            raise cannot_write(self.root, error) from error
         if left:
             count = f"{left} unfinished cell{'s' if left > 1 else ''}"
             self.notes.append(f"Removed what an interrupted run had left of {count}; they start again.")
@@ -276,7 +184,7 @@ class Store:
         indexed = self._open_index()
         try:
             present = (
-                {path.name for path in self.cells.iterdir() if len(path.name) == 64} if self.cells.is_dir() else set()
+                {path.name for path in self.cells.iterdir() if is_key(path.name)} if self.cells.is_dir() else set()
             )
         except OSError as error:
             raise StoreError(
@@ -292,7 +200,7 @@ class Store:
             if fault is None and self.write:
                 fault = verify_cell(self.folder(key))
             if fault is not None:
-                self._set_aside(key, fault)
+                self._distrust(key, fault)
                 continue
             self._results[key] = read_cell(self.folder(key))[1]
             new.append((key, "done", dump_json(self._results[key])))
@@ -304,18 +212,13 @@ class Store:
         if not self.write:
             self.close()
 
-    def _set_aside(self, key: str, fault: str) -> None:
-        """Take a damaged cell out of the way (kept for a look), so that it runs again."""
+    def _distrust(self, key: str, fault: str) -> None:
+        """Take a damaged cell out of the way, so that it runs again; who only reads says so."""
         if not self.write:
             self.notes.append(f"{self.folder(key)} {fault}; the next run trains it again.")
             return
-        aside = self.cells / f".bad-{key}"
-        shutil.rmtree(aside, ignore_errors=True)
-        try:
-            os.rename(self.folder(key), aside)
-        except OSError as error:
-            raise _cannot_write(self.folder(key), error) from error
-        self.notes.append(f"{self.folder(key)} {fault}; it was moved to {aside.name} and is trained again.")
+        aside = self.set_aside(key)
+        self.notes.append(f"{self.folder(key)} {fault}; it was moved to {aside} and is trained again.")
 
     # --- index ---
 
@@ -339,7 +242,7 @@ class Store:
                     for suffix in ("", "-wal", "-shm"):
                         path.with_name(path.name + suffix).unlink(missing_ok=True)
                 except OSError as refused:
-                    raise _cannot_write(path, refused) from error
+                    raise cannot_write(path, refused) from error
                 self.notes.append(f"{path}: was damaged ({error}) and is rebuilt from the cells.")
         raise AssertionError("unreachable")
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tippingpoint.errors import EnvironmentFault, StoreError, TippingPointError
-from tippingpoint.study.store import begin_cell, commit_cell, verify_cell
+from tippingpoint.study.cell_files import begin_cell, commit_cell, verify_cell
 
 __all__ = ["main", "run_cell"]
 

@@ -1,0 +1,179 @@
+"""Removes what nobody needs: unfinished cells and temporary files of dead runs, logs of cells that are done since.
+
+Nothing that a live run may still write is touched. Finished cells go only where that is asked for, and only those that
+the directory's own study does not have.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tippingpoint.errors import InputError, StoreError
+from tippingpoint.study.cell_files import cannot_write
+from tippingpoint.study.fsck import require_study
+from tippingpoint.study.lock import holder
+from tippingpoint.study.store import Store, is_key
+
+__all__ = ["Collected", "Orphan", "collect"]
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # as files.write_atomic names them
+
+
+class Orphan(NamedTuple):
+    """Something to remove.
+
+    Attributes
+    ----------
+    path : Path
+        A file or a directory.
+    why : str
+        Why nobody needs it.
+    size : int
+        Bytes in it.
+    """
+
+    path: Path
+    why: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was removed, or would be.
+
+    Attributes
+    ----------
+    root : Path
+        The study directory.
+    orphans : tuple of Orphan
+        What nobody needs.
+    removed : bool
+        Whether it is gone; False for a dry run.
+    notes : tuple of str
+        What was left alone, and why.
+    """
+
+    root: Path
+    orphans: tuple[Orphan, ...]
+    removed: bool
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON, as ``gc --json`` prints it."""
+        return {
+            "directory": str(self.root),
+            "orphans": [{"path": str(one.path), "why": one.why, "bytes": one.size} for one in self.orphans],
+            "bytes": sum(one.size for one in self.orphans),
+            "removed": self.removed,
+            "notes": list(self.notes),
+        }
+
+
+def collect(root: str | Path, *, dry_run: bool = False, unreferenced: bool = False) -> Collected:
+    """Remove the orphans of a study directory.
+
+    Parameters
+    ----------
+    root : str or Path
+        The study directory.
+    dry_run : bool, default False
+        Only say what would go.
+    unreferenced : bool, default False
+        Remove finished cells too that ``cells.jsonl``, the study as it was last run, does not name.
+
+    Returns
+    -------
+    Collected
+        What went, with its size.
+
+    Raises
+    ------
+    InputError
+        It is not a study directory, or with ``unreferenced`` its ``cells.jsonl`` cannot be read.
+    StoreError
+        The disk refuses, or with ``unreferenced`` a run holds the directory.
+    """
+    root = Path(root)
+    require_study(root)
+    busy, notes = holder(root), []
+    if busy and unreferenced:
+        raise StoreError(f"{root}: a run holds this study ({busy}); wait for it or stop it, then remove cells.")
+    try:
+        orphans = list(_stale_logs(root))
+        if busy:
+            notes.append(f"A run holds this study ({busy}); what it may be writing was left alone.")
+        else:
+            orphans += [*_unfinished(root), *_temporary(root)]
+        if unreferenced:
+            orphans += _unreferenced(root)
+        if not dry_run:
+            _remove(root, orphans)
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise cannot_write(Path(error.filename or root), error) from error
+    return Collected(root, tuple(orphans), not dry_run, tuple(notes))
+
+
+def _unfinished(root: Path) -> Iterator[Orphan]:
+    for path in _inside(root / "cells"):
+        if path.name.startswith(".tmp-"):
+            yield Orphan(path, "an unfinished cell of a run that is dead", _size(path))
+
+
+def _temporary(root: Path) -> Iterator[Orphan]:
+    for folder in (root, root / "logs"):
+        for path in _inside(folder):
+            if _TEMPORARY.fullmatch(path.name):
+                yield Orphan(path, "a temporary file of a run that is dead", _size(path))
+
+
+def _stale_logs(root: Path) -> Iterator[Orphan]:
+    for path in _inside(root / "logs"):
+        if path.suffix == ".log" and (root / "cells" / path.stem / "cell.json").is_file():
+            yield Orphan(path, "the log of a failure of a cell that is done since", _size(path))
+
+
+def _unreferenced(root: Path) -> list[Orphan]:
+    path = root / "cells.jsonl"
+    try:
+        named = {str(json.loads(line)["key"]) for line in path.read_text(encoding="utf-8").splitlines()}
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: is missing, and it alone names the cells to keep; run the study again.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged, and it alone names the cells to keep; run the study again.") from error
+    return [
+        Orphan(folder, "a finished cell that the study does not have", _size(folder))
+        for folder in _inside(root / "cells")
+        if is_key(folder.name) and folder.name not in named
+    ]
+
+
+def _remove(root: Path, orphans: list[Orphan]) -> None:
+    """Remove the orphans; a finished cell loses its name first, so that no half of it is ever seen."""
+    lost = False
+    for one in orphans:
+        path = one.path
+        if is_key(path.name):
+            lost, path = True, path.rename(path.with_name(f".tmp-gone-{path.name}"))
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if lost:
+        Store(root, write=True).close()  # takes the lost cells out of the index
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(one.stat().st_size for one in files if one.is_file())

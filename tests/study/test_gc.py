@@ -1,0 +1,75 @@
+"""``gc``: what dead runs left goes, all else stays."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_fsck import finish
+
+from tippingpoint.errors import InputError, StoreError
+from tippingpoint.study.cell_files import begin_cell
+from tippingpoint.study.fsck import check_store
+from tippingpoint.study.gc import collect
+from tippingpoint.study.lock import locked
+from tippingpoint.study.store import Store
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two finished cells, and one orphan of each kind."""
+    store = Store(tmp_path, write=True)
+    first, second = (finish(tmp_path, seed) for seed in (1, 2))
+    for folder in (first, second):
+        store.record_done(folder.name)
+    store.close()
+    (begin_cell(tmp_path, "e" * 64) / "weights.safetensors").write_bytes(b"w" * 100)
+    (tmp_path / ".runs.csv.ab_0123x.tmp").write_text("half a table")
+    (tmp_path / "logs" / f"{first.name}.log").write_text("failed once")
+    (tmp_path / "logs" / f"{'e' * 64}.log").write_text("failed still")
+    (tmp_path / "cells.jsonl").write_text(json.dumps({"key": first.name}) + "\n")
+    (tmp_path / "runs.csv").write_text("a table")
+    return tmp_path
+
+
+def content(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*")}
+
+
+def test_orphans_go_and_nothing_else(root: Path) -> None:
+    before = content(root)
+    planned = collect(root, dry_run=True)
+    assert content(root) == before, "a dry run removes nothing"
+    found = collect(root)
+    assert [one.path for one in found.orphans] == [one.path for one in planned.orphans]
+    gone = before - content(root)
+    assert len(found.orphans) == 3
+    assert len(gone) == 4, "the unfinished cell with its file, the half table, the log of a cell that is done"
+    assert all(name.startswith((".runs.csv", "cells/.tmp-", "logs/")) for name in gone)
+    assert found.to_dict()["bytes"] == 100 + len("half a table") + len("failed once")
+    assert collect(root).orphans == ()
+    assert check_store(root).exit_code == 0
+
+
+def test_cells_go_only_where_that_is_asked_for(root: Path) -> None:
+    assert len(collect(root, unreferenced=True).orphans) == 4
+    assert Store(root).done() == {json.loads((root / "cells.jsonl").read_text())["key"]}
+    assert check_store(root).faults == ()
+    (root / "cells.jsonl").write_text("{")
+    with pytest.raises(InputError, match="is damaged, and it alone names the cells to keep"):
+        collect(root, unreferenced=True)
+    (root / "cells.jsonl").unlink()
+    with pytest.raises(InputError, match="is missing"):
+        collect(root, unreferenced=True)
+    assert len(Store(root).done()) == 1
+
+
+def test_a_live_run_is_left_alone(root: Path) -> None:
+    with locked(root):
+        found = collect(root)
+        assert [one.path.suffix for one in found.orphans] == [".log"]
+        assert "was left alone" in found.notes[0]
+        with pytest.raises(StoreError, match="a run holds this study"):
+            collect(root, unreferenced=True)
+    assert len(collect(root).orphans) == 2
