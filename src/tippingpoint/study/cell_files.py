@@ -42,10 +42,15 @@ def begin_cell(root: Path, key: str) -> Path:
     -------
     Path
         An empty directory that only this writer knows.
+
+    Raises
+    ------
+    StoreError
+        The disk refuses; the message names the path.
     """
     folder = root / "cells" / f".tmp-{key}-{os.getpid()}-{next(_counter)}"
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir()  # where the study has vanished, it is not made anew
     except OSError as error:
         raise cannot_write(folder, error) from error
     return folder

@@ -312,6 +312,7 @@ class _Run:
         self.display.update(lambda: self._snapshot("running"))
 
     def _publish(self, state: str) -> int:
+        self.store.require()
         rows = write_runs(self.root, self.grid, self.results)
         write_cells(self.root, self.grid, self.schedule.state, self.results, self.reasons)
         self._write_progress(self._snapshot(state))
@@ -319,6 +320,7 @@ class _Run:
         return rows
 
     def _write_progress(self, now: Snapshot) -> None:
+        self.store.require()
         config = self.study.config
         write_progress(
             self.root,

@@ -126,7 +126,11 @@ class Store:
 
     def record_done(self, key: str) -> dict[str, Any]:
         """Take note of a cell that a worker has committed; return its result."""
-        _, result = read_cell(self.folder(key))
+        try:
+            _, result = read_cell(self.folder(key))
+        except (OSError, ValueError) as error:
+            self.require()
+            raise StoreError(f"{self.folder(key)}: was just written and cannot be read; check the disk.") from error
         self._results[key] = result
         self._failed.pop(key, None)
         self._put([(key, "done", dump_json(result))])
@@ -136,6 +140,11 @@ class Store:
         """Take note of a cell that failed."""
         self._failed[key] = reason
         self._put([(key, "failed", reason)])
+
+    def require(self) -> None:
+        """Raise StoreError where the study directory has vanished: nothing is written that would make half of one."""
+        if not self.cells.is_dir():
+            raise StoreError(f"{self.cells}: has vanished under the run; bring it back, or run in another folder.")
 
     def log_path(self, key: str) -> Path:
         """Return where the log of a failed cell lies."""
@@ -270,6 +279,8 @@ class Store:
             self._db.executemany("DELETE FROM cells WHERE key = ?", [(key,) for key in gone or []])
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
             raise StoreError(
                 f"{self.root / 'index.sqlite'}: cannot be written ({error}); free room on the disk."
             ) from error

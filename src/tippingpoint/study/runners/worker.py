@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tippingpoint.errors import EnvironmentFault, StoreError, TippingPointError
-from tippingpoint.study.cell_files import begin_cell, commit_cell, verify_cell
+from tippingpoint.study.cell_files import begin_cell, cannot_write, commit_cell, verify_cell
 
 __all__ = ["main", "run_cell"]
 
@@ -66,6 +66,10 @@ def run_cell(
     try:
         result = execute(cell["task"], folders, aside, report)
         return commit_cell(aside, root, cell, result)
+    except OSError as error:
+        if error.errno not in FATAL:
+            raise
+        raise cannot_write(aside, error) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -108,12 +112,14 @@ class _Reporter:
 
 def _is_fatal(error: BaseException) -> bool:
     """Say whether every other cell would fail like this one: the disk, not the cell, is at fault."""
+    if isinstance(error, StoreError):  # without a cause it tells of one damaged cell
+        return isinstance(error.__cause__, OSError)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in FATAL:
             return True
         cause = cause.__cause__
-    return isinstance(error, EnvironmentFault) and not isinstance(error, StoreError)
+    return isinstance(error, EnvironmentFault)
 
 
 def _serve(root: Path, executor: str, out: _Reporter) -> None:
