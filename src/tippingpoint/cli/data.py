@@ -20,6 +20,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 DataDir = Annotated[Path | None, typer.Option(help="Where a relative path starts.", readable=False)]
 Size = Annotated[int | None, typer.Option(min=1, help="Side at which images are compared.")]
 Channels = Annotated[int | None, typer.Option(min=1, max=3, help="1 for grey, 3 for RGB.")]
+CHECK_EXAMPLES = """[bold]Examples[/bold]
+
+tippingpoint data check photos/ --image-size 64
+
+tippingpoint data check "fashion_mnist[0-5]"
+"""
+OVERLAP_EXAMPLES = """[bold]Examples[/bold]
+
+tippingpoint data overlap cifar10 my_photos
+
+tippingpoint data overlap "fashion_mnist[0-5]" "fashion_mnist[5-9]"
+"""
 PREPARE_EXAMPLES = """[bold]Examples[/bold]
 
 tippingpoint data prepare cifar10 --from downloads/
@@ -36,8 +48,8 @@ def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     group = typer.Typer(help="Sets of images: what there is, and whether one is fit for a study.", no_args_is_help=True)
     group.command("list")(list_sets)
-    group.command("check")(check)
-    group.command("overlap")(overlap)
+    group.command("check", epilog=CHECK_EXAMPLES)(check)
+    group.command("overlap", epilog=OVERLAP_EXAMPLES)(overlap)
     group.command("prepare", epilog=PREPARE_EXAMPLES)(prepare)
     app.add_typer(group, name="data")
 

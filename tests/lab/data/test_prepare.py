@@ -335,6 +335,20 @@ def test_disk_and_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
 
 
+def test_files_that_must_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder(tmp_path / "photos")
+
+    def refused(path: Path, *_: object) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(EnvironmentFault, match=r"train/ant/0.png: cannot be read \(Permission denied\)"):
+        load_image_set(str(folder), image_size=8, channels=3)
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(EnvironmentFault, match=r"photos/train: cannot be read \(Permission denied\)"):
+        prepare_image_set("own", path=folder, size=8, to=tmp_path / "own")
+
+
 def test_one_at_a_time(tmp_path: Path) -> None:
     folder, aside = make_folder(tmp_path / "photos"), tmp_path / ".out.part"
     aside.mkdir()

@@ -229,6 +229,19 @@ def test_all_public_sets_are_tested_and_told() -> None:
     assert public_sets()["cifar10"]["prepared"] is None
 
 
+def test_the_documented_table_is_this_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
+    table = {row[0].strip("`"): row for row in rows if len(row) == 9}
+    assert list(table) == list(KNOWN)
+    for name, known in KNOWN.items():
+        counts = ["by list" if count is None else f"{count:,}" for count in (known.n_train, known.n_test)]
+        assert table[name][3:8] == [*counts, f"{known.n_classes:,}", known.train, known.test]
+        assert table[name][2] == f"`{known.layout}`"
+        assert table[name][8] == f"{known.licence} ([maker]({known.url}))"
+    assert imagenet100_list().sha256 in page
+
+
 def test_cifar_s_pixels(tmp_path: Path, monkeypatch: Patch) -> None:
     write_cifar10(tmp_path, monkeypatch)
     prepare_image_set("cifar10", path=tmp_path, to=tmp_path / "cifar10")
@@ -349,7 +362,7 @@ def test_tiny_imagenet_that_lacks_a_class(tmp_path: Path, monkeypatch: Patch) ->
 
 def test_imagenet100_is_a_list_over_imagenet(tmp_path: Path) -> None:
     ours = imagenet100_list()
-    assert (len(ours.classes), ours.sha256[:12]) == (100, "52a4904e5e48")
+    assert (len(ours.classes), ours.sha256[:12]) == (100, "94439f604e5f")
     write_imagenet(tmp_path, [*ours.classes, "n99999998", "n99999999"])
     done = prepare_image_set("imagenet100", path=tmp_path, size=8, to=tmp_path / "ours")
     assert (done["n_classes"], done["n_train"], done["n_test"]) == (100, 200, 100)

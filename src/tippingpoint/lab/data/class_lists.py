@@ -20,7 +20,7 @@ SHIPPED_NAME = "every tenth of ILSVRC 2012"
 
 
 class ClassList(NamedTuple):
-    """Names of class folders in ascending order, what the list is called, and the SHA-256 (hex) of the names."""
+    """Names of class folders in ascending order, what the list is called, and their SHA-256 (hex), a line each."""
 
     classes: tuple[str, ...]
     name: str
@@ -73,9 +73,9 @@ def read_class_list(path: Path) -> ClassList:
     return _listed(words, "given")
 
 
-def _listed(words: list[str], name: str) -> ClassList:
+def _listed(words: list[str], called: str) -> ClassList:
     classes = tuple(sorted(words))
-    ours = imagenet100_list() if name != SHIPPED_NAME else None
+    ours = imagenet100_list() if called != SHIPPED_NAME else None
     if ours is not None and ours.classes == classes:
         return ours
-    return ClassList(classes, name, hashlib.sha256("\n".join(classes).encode()).hexdigest())
+    return ClassList(classes, called, hashlib.sha256("".join(f"{name}\n" for name in classes).encode()).hexdigest())

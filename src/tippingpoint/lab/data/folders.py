@@ -103,8 +103,10 @@ def scan_part(
     """
     try:
         entries = sorted(entry for entry in folder.iterdir() if _is_class(entry, faults))
+    except PermissionError:
+        raise  # the machine refuses, which is no fault of the set: whoever asked says so
     except OSError as error:
-        faults.append(f"{folder}: cannot be read ({error.strerror}); check the folder's rights.")
+        faults.append(f"{folder}: cannot be read ({error.strerror}); check the folder.")
         return {}
     if only is not None:
         absent = sorted(set(only) - {entry.name for entry in entries})
@@ -139,7 +141,9 @@ def _scan_class(entry: Path, faults: list[str], others: list[str]) -> list[Path]
     known = len(faults)
 
     def unreadable(error: OSError) -> None:
-        faults.append(f"{error.filename}: cannot be read ({error.strerror}); check the folder's rights.")
+        if isinstance(error, PermissionError):
+            raise error
+        faults.append(f"{error.filename}: cannot be read ({error.strerror}); check the folder.")
 
     files = []
     for root, _, names in os.walk(entry, onerror=unreadable):
@@ -199,8 +203,10 @@ def _fingerprint(listing: Listing) -> str:
     def content(file: Path) -> bytes:
         try:
             return hashlib.sha256(file.read_bytes()).digest()
+        except PermissionError:
+            raise
         except OSError as error:
-            faults.append(f"{file}: cannot be read ({error.strerror}); check the file's rights.")
+            faults.append(f"{file}: cannot be read ({error.strerror}); check the file.")
             return b""
 
     parts = [[[content(file) for file in files] for files in part] for part in (listing.train, listing.test)]
@@ -277,8 +283,10 @@ def _decode(part: list[list[Path]], size: int, channels: int, faults: list[str])
         for place, file in enumerate(file for files in part for file in files):
             try:
                 decoded = decode_bytes(file, file.read_bytes(), size, channels)
+            except PermissionError:
+                raise
             except OSError as error:
-                faults.append(f"{file}: cannot be read ({error.strerror or error}); check the file's rights.")
+                faults.append(f"{file}: cannot be read ({error.strerror or error}); check the file.")
                 continue
             if decoded.pixels is None:
                 faults.append(str(decoded.fault))

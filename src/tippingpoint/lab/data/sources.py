@@ -200,7 +200,7 @@ def _annotated(folder: Path, names: Sequence[str], faults: list[str]) -> list[li
     try:
         lines = listed.read_text(encoding="utf-8").splitlines()
         there = {file.name for file in (folder / "images").iterdir() if file.name.lower().endswith(folders.SUFFIXES)}
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         faults.append(f"{error.filename}: is missing, and without it nobody knows the classes of val/; add it.")
         return []
     except UnicodeDecodeError:
