@@ -29,6 +29,7 @@ PLAIN = {  # pydantic takes the outermost Annotated off, so that a teacher comes
     Any: "size",
     Teacher: HEADS,
     tuple[int, ...]: HEADS,
+    bool: "`true` or `false`",
     int: "integer",
     float: "number",
     str: "text",

@@ -111,6 +111,27 @@ def test_a_grown_student_starts_as_the_small_model(tmp_path: Path) -> None:
     assert tuned["teacher_flops"] == 0, "the checkpoint's row carries it"
 
 
+def test_a_distillation_token_is_pretrained_scored_and_fine_tuned(tmp_path: Path) -> None:
+    _, teacher = done(changed(PRETRAIN, model=SMALL), tmp_path / "teacher")
+    model = {**MODEL, "distillation_token": True}
+    task = changed(GUIDED, model=model, guidance={**GUIDED["guidance"], "attention_weight": 0.0})
+    result, folder = done(task, tmp_path / "token", teacher_0=teacher)
+    plain = tasks.describe(PRETRAIN)
+    assert result["n_params"] == plain["n_params"]
+    assert result["flops"] > plain["flops"], "one token more"
+    assert result["scores"]["error"] < 0.6
+    stored = load_file(folder / "weights.safetensors")
+    start = tasks.build_deit(tasks._shape(model, task["data"]), 5, 0).state_dict()
+    assert not torch.equal(stored["head_dist.weight"], start["head_dist.weight"])
+    assert torch.equal(tasks.load_model(folder).state_dict()["dist_token"], stored["dist_token"])
+    tune = changed(FINETUNE, model=model)
+    begun = tasks._start(tune, tasks._shape(model, tune["data"]), 5, {"init": folder}).state_dict()
+    assert torch.equal(begun["dist_token"], stored["dist_token"])
+    assert not torch.equal(begun["head_dist.weight"], stored["head_dist.weight"]), "both heads are fresh"
+    tuned, _ = done(tune, tmp_path / "tuned", init=folder)
+    assert tuned["scores"]["error"] < 0.6
+
+
 def test_guidance_until_passed_is_charged_as_far_as_it_went(tmp_path: Path) -> None:
     teacher_result, teacher = done(changed(PRETRAIN, model=SMALL), tmp_path / "teacher")
     watched = changed(GUIDED, guidance={**GUIDED["guidance"], "schedule": "until_passed", "check_every": 7})

@@ -178,6 +178,19 @@ def test_a_fine_tuning_is_guided_by_the_teachers_own(load: Load, study_text: str
     assert untouched <= set(grid.cells)
 
 
+def test_a_distillation_token_belongs_to_the_student_of_its_recipe(load: Load, study_text: str) -> None:
+    changes = ("recipes.distilled.distillation_token=true", "recipes.distilled.attention_weight=0.0")
+    before, grid = build_grid(load()), build_grid(load(study_text, *changes))
+    for cell in grid.cells.values():
+        has_token = cell.task["model"].get("distillation_token", False)
+        assert has_token == (cell.where["recipe"] == "distilled"), cell.label
+        assert not any("distillation_token" in model for model in cell.task["teachers"])
+    others = [key for key, cell in before.cells.items() if cell.where["recipe"] != "distilled"]
+    assert set(others) - set(grid.cells) <= {
+        key for key in others if before.cells[key].where["recipe"] == "scratch_extra_compute"
+    }, "the control's compute follows the guidance, nothing else does"
+
+
 def test_an_own_teacher_is_fine_tuned_from_its_own_checkpoint(load: Load, with_own_teacher: str) -> None:
     grid = build_grid(load(with_own_teacher, "recipes.self_distilled.guide=both"))
     for row in grid.rows:

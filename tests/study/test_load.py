@@ -246,3 +246,11 @@ def test_guided_fine_tuning_needs_a_fine_tuning(load: Load, study_text: str) -> 
     alone = ("recipes.distilled.guide=finetuning", "endpoint.stage=pretrained", "endpoint.downstream=null")
     assert "endpoint.recipes.1: recipe 'distilled' guides fine-tuning alone" in told(*alone)
     assert load(study_text, "recipes.distilled.guide=both").config.recipes.distilled is not None
+
+
+def test_a_distillation_token_has_no_maps_and_must_be_pretrained(load: Load, study_text: str) -> None:
+    token = "recipes.distilled.distillation_token=true"
+    with pytest.raises(ConfigError, match="attention_weight: 0"):
+        load(study_text, token)
+    with pytest.raises(ConfigError, match="it needs guide: pretraining or both"):
+        load(study_text, token, "recipes.distilled.attention_weight=0.0", "recipes.distilled.guide=finetuning")

@@ -22,7 +22,12 @@ recipes:
   scratch: {students: [1, 2]}
   distilled: {pairs: [{teacher: 1, student: 2}, {teacher: 2, student: 1}, {teacher: [1, 2], student: 2}]}
   distilled_light: {pairs: [{teacher: 1, student: 2}], guidance_schedule: decayed, guide: both}
-  self_distilled: {students: [2], guidance_schedule: until_passed, check_every: 10}
+  self_distilled:
+    students: [2]
+    distillation_token: true
+    attention_weight: 0.0
+    guidance_schedule: until_passed
+    check_every: 10
   grown: {pairs: [{teacher: 1, student: 2}]}
 seeds: 1
 pretraining: {batch_size: 16, learning_rate: 2e-3, length: {steps: 30}}
@@ -74,8 +79,11 @@ def test_teachers_are_charged(runs: pd.DataFrame, recipe: str, student: int, tea
 def test_guidance_that_may_end_costs_no_more_than_was_planned(runs: pd.DataFrame) -> None:
     row = one(runs, "pretrained", "self_distilled", 2, "2")
     trained = one(runs, "pretrained", "scratch", 2, None)["pretrain_flops"]
-    looks = trained / 3 / (30 * 16) * 126  # one forward pass over the validation images
-    assert trained * (1 + 10 / 90) <= row["teacher_flops"] <= trained * (1 + 1 / 3) + 3 * looks + 1
+    forward = row["pretrain_flops"] / 3 / (30 * 16)  # of one image through the student, with its token
+    assert forward > trained / 3 / (30 * 16)
+    assert row["n_params"] == row["n_params_teacher"]
+    most = trained * (1 + 1 / 3) + 126 * (trained / 3 / (30 * 16) + 2 * forward)  # of 126 validation images
+    assert trained * (1 + 10 / 90) <= row["teacher_flops"] <= most * (1 + 1e-12)
 
 
 def test_a_grown_student_pays_for_the_model_that_it_grew_from(runs: pd.DataFrame) -> None:

@@ -4,7 +4,7 @@ A *task* is what a cell hands over. Its keys:
 
 =====================  ==============================================================================================
 ``kind``               ``pretrain`` or ``finetune``
-``model``              ``{"heads", "head_dim", "depth", "patch_size"}``
+``model``              ``{"heads", "head_dim", "depth", "patch_size"}`` and optionally ``distillation_token``
 ``data``               ``{"name", "image_size", "channels", "validation_fraction"}`` and optionally ``data_dir``
 ``n_images``           images of the subset (a count)
 ``subset_seed``        which images: subsets of one seed are nested
@@ -197,7 +197,7 @@ def _start(task: Task, shape: DeiTShape, n_classes: int, parents: Mapping[str, P
     if task.get("grown_from"):
         grow(load_model(parents["grown_from"]), model)
     if "init" in parents:
-        head = {name: value for name, value in model.state_dict().items() if name.startswith("head.")}
+        head = {name: value for name, value in model.state_dict().items() if name.startswith("head")}
         trunk = load_model(parents["init"]).state_dict()
         model.load_state_dict({**trunk, **head})
     return model
@@ -311,7 +311,8 @@ def _trained_flops(folder: Path) -> float:
 
 def _save(model: VisionTransformer, shape: DeiTShape, n_classes: int, path: Path) -> None:
     """Write the weights under timm's names, with what is needed to build the model again."""
-    about = dump_json({"schema_version": 1, "shape": vars(shape), "n_classes": n_classes})
+    said = {name: value for name, value in vars(shape).items() if value is not False}
+    about = dump_json({"schema_version": 1, "shape": said, "n_classes": n_classes})
     try:
         save_file(model.state_dict(), path, metadata={"tippingpoint": about})
         with path.open("rb") as stream:

@@ -156,6 +156,11 @@ class _Guidance(_Settings):
     temperature: Positive = Field(2.0, description="tau of the softened probabilities. Assumed.")
     attention_weight: NotNegative = Field(1.0, description="Weight of the attention-map term. Assumed.")
     attention_temperature: Positive = Field(1.0, description="Temperature of the attention maps. Assumed.")
+    distillation_token: bool | None = Field(
+        None,
+        description="DeiT's own way: a second token, whose head learns the teacher's outputs while the class head "
+        "learns the labels; scores average both. Needs `attention_weight: 0`: the teacher has no such token.",
+    )
     guide: Literal["pretraining", "finetuning", "both"] | None = Field(
         None,
         description="Which training hears the teacher; absent means `pretraining`. A fine-tuning hears the teacher "
@@ -175,6 +180,16 @@ class _Guidance(_Settings):
     def guides(self, training: str) -> bool:
         """Return whether the teacher is heard in ``pretraining`` or ``finetuning``."""
         return self.guide in ("both", training) or (self.guide is None and training == "pretraining")
+
+    @model_validator(mode="after")
+    def _token_has_no_maps(self) -> _Guidance:
+        if self.distillation_token and self.attention_weight > 0:
+            raise PydanticCustomError(
+                "token", "with distillation_token the maps cannot be compared: attention_weight: 0"
+            )
+        if self.distillation_token and not self.guides("pretraining"):
+            raise PydanticCustomError("token", "distillation_token is pretrained: it needs guide: pretraining or both")
+        return self
 
     @model_validator(mode="after")
     def _checks_belong_to_a_schedule(self) -> _Guidance:

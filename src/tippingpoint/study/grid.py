@@ -139,8 +139,13 @@ class _Builder:
         apart = OWN_TEACHER if recipe == "self_distilled" else 0
         return Block(subset_seed=block.subset_seed, seed=block.seed + apart)
 
-    def _task(self, kind: str, student: int, data: str, count: int, block: Block) -> dict[str, Any]:
+    def _task(
+        self, kind: str, student: int, data: str, count: int, block: Block, recipe: str = "scratch"
+    ) -> dict[str, Any]:
         config = self.config
+        model: dict[str, Any] = {**config.model.model_dump(), "heads": student}
+        if recipe in GUIDED and getattr(config.recipes, recipe).distillation_token:
+            model["distillation_token"] = True
         about: dict[str, Any] = {
             "name": data,
             "image_size": config.image.size,
@@ -151,7 +156,7 @@ class _Builder:
             about["data_dir"] = config.data_dir
         return {
             "kind": kind,
-            "model": {**config.model.model_dump(), "heads": student},
+            "model": model,
             "data": about,
             "n_images": count,
             "subset_seed": block.subset_seed,
@@ -178,7 +183,7 @@ class _Builder:
 
     def _pretrain(self, recipe: str, student: int, teacher: tuple[int, ...], count: int, block: Block) -> Cell:
         """Return the pretraining cell of a recipe, its teachers before it."""
-        task = self._task("pretrain", student, self.config.upstream, count, block)
+        task = self._task("pretrain", student, self.config.upstream, count, block, recipe)
         parents: dict[str, str] = {}
         if self._guides(recipe, "pretraining"):
             for place, heads in enumerate(teacher):
@@ -223,7 +228,7 @@ class _Builder:
         teaches: bool = False,
     ) -> Cell:
         """Return one fine-tuning, its fine-tuned teachers before it."""
-        task = self._task("finetune", student, name, images, block)
+        task = self._task("finetune", student, name, images, block, recipe)
         parents = {"init": start.key} if start else {}
         if teaches or (recipe == "scratch" and student in self._tutors):
             task["keep_weights"] = True

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -84,6 +86,24 @@ def test_the_layer_is_timms() -> None:
     assert ours.attention_map is None, "nothing is kept after the block"
     long = torch.randn(1, 80, 16)
     torch.testing.assert_close(ours(long), fused(long), rtol=1e-5, atol=1e-6)
+
+
+def test_a_distillation_token_leaves_the_rest_of_the_model_alone() -> None:
+    plain = build_deit(SMALL, 4, seed=3)
+    token = build_deit(dataclasses.replace(SMALL, distillation_token=True), 4, seed=3)
+    first, other = plain.state_dict(), token.state_dict()
+    assert set(other) - set(first) == {"dist_token", "head_dist.weight", "head_dist.bias"}
+    assert all(torch.equal(first[name], other[name]) for name in first if name != "pos_embed")
+    assert torch.equal(first["pos_embed"], other["pos_embed"][:, [0, *range(2, 18)]])
+    assert not torch.equal(other["head.weight"], other["head_dist.weight"])
+    (size, head), (same_size, more) = count_parameters(plain), count_parameters(token)
+    assert same_size == size
+    assert more == 2 * head + 2 * SMALL.embed_dim, "a token, its position and a second head"
+    images = torch.randn(2, 1, 28, 28)
+    with torch.no_grad():
+        token.set_distilled_training(True)
+        apart, together = token.train()(images), token.eval()(images)
+    torch.testing.assert_close(together, (apart[0] + apart[1]) / 2, rtol=1e-5, atol=1e-6)
 
 
 def test_shape_faults_are_all_named() -> None:

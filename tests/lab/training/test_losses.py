@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from timm.task import LogitDistillationTask
+from timm.task import LogitDistillationTask, TokenDistillationTask
 
 from tippingpoint.errors import ConfigError
 from tippingpoint.lab.models import DeiTShape, attention_maps, build_deit
@@ -251,8 +251,35 @@ def test_whole_loss_is_timms(w: float, tau: float) -> None:
     assert tau**2 * ours["kl"].item() == pytest.approx(theirs["kd_loss"].item(), rel=1e-4, abs=1e-7)
 
 
-def shape(heads: int) -> DeiTShape:
-    return DeiTShape(heads=heads, head_dim=4, depth=2, patch_size=7, image_size=14, channels=3)
+def shape(heads: int, **changes: bool) -> DeiTShape:
+    return DeiTShape(heads=heads, head_dim=4, depth=2, patch_size=7, image_size=14, channels=3, **changes)
+
+
+def test_loss_with_a_distillation_token_is_timms() -> None:
+    """The class head learns from the labels, the distillation head from the softened teacher."""
+    student, teacher = build_deit(shape(4, distillation_token=True), C, seed=4), build_deit(shape(2), C, seed=2)
+    for model in (student, teacher):
+        model.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    task = TokenDistillationTask(
+        student,
+        teacher,
+        criterion=torch.nn.CrossEntropyLoss(),
+        task_loss_weight=0.4,
+        distill_loss_weight=0.6,
+        distill_type="soft",
+        temperature=2.0,
+        verbose=False,
+    )
+    images, labels = torch.randn(B, 3, 14, 14), torch.tensor([0, 1, 2, 3, 0])
+    theirs = task.train()(images, labels)
+    guidance = Guidance(label_weight=0.4, temperature=2.0, attention_weight=0)
+    with torch.no_grad():
+        target = teacher(task.teacher.normalize_input(images, task.student_mean, task.student_std))
+        own, heard = student.train()(images)
+    ours = guided_loss(own, labels, guidance=guidance, teachers=[target], distilled=heard)
+    assert ours["loss"].item() == pytest.approx(theirs["loss"].item(), rel=1e-6)
+    plain = guided_loss(own, labels, distilled=heard)["loss"]
+    assert plain.item() == pytest.approx(torch.nn.functional.cross_entropy((own + heard) / 2, labels).item(), rel=1e-6)
 
 
 def loop_maps(model: torch.nn.Module, images: torch.Tensor, heads: int, tau: float) -> np.ndarray:

@@ -1,14 +1,17 @@
 """DeiT whose size is set by its heads (section 3.1 of the paper: width = heads x 64, depth fixed).
 
 The model is timm's ``VisionTransformer`` with timm's initialisation and names of weights; what is ours is the
-attention class that can show its maps. Deliberately not built: a transformer of our own.
+attention class that can show its maps. Deliberately not built: a transformer of our own. With a distillation token it
+is timm's ``VisionTransformerDistilled`` (Touvron et al. 2021, section 4).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -38,6 +41,8 @@ class DeiTShape:
         Side of an image in pixels.
     channels : int, default 3
         Colour channels of an image.
+    distillation_token : bool, default False
+        A second token beside the class token, with a head of its own for what a teacher says.
 
     Raises
     ------
@@ -51,10 +56,13 @@ class DeiTShape:
     patch_size: int = 16
     image_size: int = 224
     channels: int = 3
+    distillation_token: bool = False
 
     def __post_init__(self) -> None:
         faults = [
-            f"model: {name} is {value}; it must be at least 1." for name, value in vars(self).items() if value < 1
+            f"model: {name} is {value}; it must be at least 1."
+            for name, value in vars(self).items()
+            if value is not False and value < 1
         ]
         if not faults and self.image_size % self.patch_size:
             faults.append(
@@ -89,28 +97,53 @@ def build_deit(shape: DeiTShape, n_classes: int, seed: int) -> VisionTransformer
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("weights", seed))
-        model = VisionTransformer(
-            img_size=shape.image_size,
-            patch_size=shape.patch_size,
-            in_chans=shape.channels,
-            num_classes=0,
-            embed_dim=shape.embed_dim,
-            depth=shape.depth,
-            num_heads=shape.heads,
-            attn_layer=MappedAttention,
-        )
+        model = VisionTransformer(**_arguments(shape))
         # The head is added last and by its own seed, so that the trunk is the same whatever the number of classes.
         torch.manual_seed(derive_seed("head", seed))
         model.reset_classifier(n_classes)
         head = model.get_classifier()
         nn.init.trunc_normal_(head.weight, std=0.02)
         nn.init.zeros_(head.bias)
+        return _with_token(model, shape, n_classes, seed) if shape.distillation_token else model
+
+
+def _arguments(shape: DeiTShape) -> dict[str, Any]:
+    return {
+        "img_size": shape.image_size,
+        "patch_size": shape.patch_size,
+        "in_chans": shape.channels,
+        "num_classes": 0,
+        "embed_dim": shape.embed_dim,
+        "depth": shape.depth,
+        "num_heads": shape.heads,
+        "attn_layer": MappedAttention,
+    }
+
+
+def _with_token(plain: VisionTransformer, shape: DeiTShape, n_classes: int, seed: int) -> VisionTransformerDistilled:
+    """Return the same model with a distillation token: what both have starts alike, so that they can be paired."""
+    torch.manual_seed(derive_seed("distillation", seed))
+    model = VisionTransformerDistilled(**_arguments(shape))
+    model.reset_classifier(n_classes)
+    nn.init.trunc_normal_(model.head_dist.weight, std=0.02)
+    nn.init.zeros_(model.head_dist.bias)
+    state = {**model.state_dict(), **plain.state_dict()}
+    own = model.pos_embed[:, 1:2].detach()
+    state["pos_embed"] = torch.cat([plain.pos_embed[:, :1], own, plain.pos_embed[:, 1:]], dim=1).detach()
+    model.load_state_dict(state)
     return model
 
 
 def count_parameters(model: VisionTransformer) -> tuple[int, int]:
-    """Return (parameters without the classification head, parameters of the head)."""
-    head = sum(weight.numel() for weight in model.get_classifier().parameters())
+    """Return (parameters without the classification head, parameters of the head).
+
+    A distillation token, its position and its head count with the head: models with and without it are one size.
+    """
+    if isinstance(model, VisionTransformerDistilled):
+        head = sum(weight.numel() for part in model.get_classifier() for weight in part.parameters())
+        head += model.dist_token.numel() + model.embed_dim
+    else:
+        head = sum(weight.numel() for weight in model.get_classifier().parameters())
     return sum(weight.numel() for weight in model.parameters()) - head, head
 
 

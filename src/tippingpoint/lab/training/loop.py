@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
+from timm.models.deit import VisionTransformerDistilled
 from timm.optim import param_groups_weight_decay
 from torch import nn
 
@@ -80,6 +81,11 @@ def _maps(layers: list[MappedAttention]) -> list[torch.Tensor]:
     return [layer.attention_map for layer in layers if layer.attention_map is not None]
 
 
+def _heads(output: torch.Tensor | tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the logits of the class head and, where there is one, of the distillation head."""
+    return output if isinstance(output, tuple) else (output, None)
+
+
 def _step_loss(
     model: nn.Module,
     teachers: Sequence[nn.Module],
@@ -90,7 +96,8 @@ def _step_loss(
 ) -> dict[str, torch.Tensor]:
     """Return the named parts of one batch's loss."""
     if guidance is None or guidance.is_plain:
-        return guided_loss(model(batch), labels, label_smoothing=label_smoothing)
+        student, distilled = _heads(model(batch))
+        return guided_loss(student, labels, distilled=distilled, label_smoothing=label_smoothing)
     with ExitStack() as stack:
         layers: list[list[MappedAttention]] = []
         if guidance.attention_weight > 0:
@@ -100,13 +107,14 @@ def _step_loss(
             ]
         with torch.no_grad():
             targets = [teacher(batch) for teacher in teachers]
-        student = model(batch)
+        student, distilled = _heads(model(batch))
         maps = [_maps(recorded) for recorded in layers] or [[]]
         return guided_loss(
             student,
             labels,
             guidance=guidance,
             teachers=targets,
+            distilled=distilled,
             student_maps=maps[0],
             teacher_maps=maps[1:],
             label_smoothing=label_smoothing,
@@ -207,6 +215,8 @@ def train(
     if guidance is not None and guidance.schedule == "until_passed" and passed is None:
         raise ConfigError("guidance: until_passed needs images held out to compare on; give `passed`.")
     model.to(device).train()
+    if isinstance(model, VisionTransformerDistilled):
+        model.set_distilled_training(True)  # both heads apart while it trains; their mean in evaluation
     for teacher in teachers:
         teacher.to(device).eval().requires_grad_(False)
     pixels, targets = as_batch(images, device), torch.tensor(labels).to(device)

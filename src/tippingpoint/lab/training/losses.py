@@ -178,6 +178,7 @@ def guided_loss(
     *,
     guidance: Guidance | None = None,
     teachers: Sequence[torch.Tensor] = (),
+    distilled: torch.Tensor | None = None,
     student_maps: Sequence[torch.Tensor] = (),
     teacher_maps: Sequence[Sequence[torch.Tensor]] = (),
     label_smoothing: float = 0.0,
@@ -192,6 +193,9 @@ def guided_loss(
         (B,), int64.
     guidance : Guidance, optional
         None is plain training.
+    distilled : torch.Tensor, optional
+        Logits of a distillation head, (B, C): it learns from the teachers and ``student`` from the labels. Without
+        guidance both learn from the labels, as one: their logits are averaged, as in scoring.
     teachers, student_maps, teacher_maps
         See :func:`output_divergence` and :func:`attention_divergence`; needed as far as their weights are not zero.
     label_smoothing : float, default 0
@@ -202,14 +206,18 @@ def guided_loss(
     dict of str to torch.Tensor
         ``loss``, ``ce``, ``kl`` (without tau^2), ``attention``: scalars; the last two are 0 where they do not enter.
     """
+    plain = guidance is None or guidance.is_plain
+    if plain and distilled is not None:
+        student = (student + distilled) / 2
     ce = F.cross_entropy(student, labels, label_smoothing=label_smoothing)
     zero = torch.zeros((), device=ce.device)
-    if guidance is None or guidance.is_plain:
+    if guidance is None or plain:
         return {"loss": ce, "ce": ce, "kl": zero, "attention": zero}
     kl = attention = zero
     loss = guidance.label_weight * ce
     if guidance.label_weight < 1:
-        kl = output_divergence(student, teachers, guidance.temperature)
+        heard = student if distilled is None else distilled
+        kl = output_divergence(heard, teachers, guidance.temperature)
         loss = loss + (1 - guidance.label_weight) * guidance.temperature**2 * kl  # Eq. (3)
     if guidance.attention_weight > 0:
         attention = attention_divergence(student_maps, teacher_maps)
