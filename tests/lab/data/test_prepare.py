@@ -30,6 +30,7 @@ from tippingpoint.lab.data import (
     split_validation,
 )
 from tippingpoint.lab.data import prepare as module
+from tippingpoint.study.laboratory import RealLaboratory
 
 IMAGES = Path(__file__).parents[4] / "shared" / "data" / "images" / "cifar10_jpeg.npz"
 
@@ -347,6 +348,37 @@ def test_files_that_must_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "iterdir", refused)
     with pytest.raises(EnvironmentFault, match=r"photos/train: cannot be read \(Permission denied\)"):
         prepare_image_set("own", path=folder, size=8, to=tmp_path / "own")
+
+
+@pytest.mark.parametrize("most", [50, 100])  # Pillow refuses twice its limit itself, and warns between
+def test_huge_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    folder = make_folder(tmp_path / "photos")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+    faults = faults_of(folder)
+    assert f"0.png: is larger than {most} pixels" in faults[0]
+    assert faults[-1].startswith("18 of 18 images")
+
+
+def test_a_study_is_told_before_it_trains(tmp_path: Path) -> None:
+    folder, other = make_folder(tmp_path / "photos"), make_folder(tmp_path / "other", classes=("dog", "eel"))
+    shutil.copy(folder / "train" / "cat" / "3.png", other / "test" / "eel" / "1.png")
+    for name, source in (("first", folder), ("second", other)):
+        prepare_image_set(name, path=source, size=8, to=tmp_path / name)
+    about = {"image_size": 8, "channels": 3, "validation_fraction": 0.25, "data_dir": str(tmp_path)}
+    tasks = [
+        {"kind": kind, "data": {"name": name, **about}, "n_images": 3, "subset_seed": 0}
+        for kind, name in (("pretrain", "first"), ("finetune", "second"), ("finetune", "first[0-1]"))
+    ]
+    notes = RealLaboratory().inspect(tasks)
+    assert "1 training image of first is also a test image of second (by number from 0: 11 is 3)." in notes
+    assert any(note.startswith("8 training images of first are also training images of first[0-1]") for note in notes)
+    with pytest.raises(DataError, match="is prepared at 8x8 RGB, and 9x9 RGB is asked for"):
+        RealLaboratory().inspect([{**tasks[0], "data": {"name": "first", **about, "image_size": 9}}])
+
+
+def test_reading_sets_needs_no_torch() -> None:
+    code = "import sys, tippingpoint.lab.data; sys.exit(any(name in sys.modules for name in ('torch', 'torchvision')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def _read(path: Path) -> Arrays:
                 raise DataError(f"{path}: this is a single array, not a .npz file; {EXPECTED}.")
             wanted = {"class_names", *(name for names in NAMINGS for name in names)}
             return {name: archive[name] for name in archive.files if name in wanted}
-    except DataError:
+    except (DataError, PermissionError):  # the latter is the machine's, and whoever asked says so
         raise
     except OSError as error:
         raise DataError(
