@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tippingpoint.laws import printing
+from tippingpoint.laws.additive_formula import AdditiveFormula
 from tippingpoint.laws.base import Law
 
 if TYPE_CHECKING:
@@ -164,9 +164,8 @@ class AdditivePowerLaw(Law):
             "at_bound": found.at_bound,
         }
 
-    def to_latex(self) -> str:
-        """Return the fitted formula in LaTeX."""
-        return printing.as_latex(self)
+    def _latex(self) -> str:
+        return AdditiveFormula(self._axes).latex(self.parameters_)
 
 
 def _term_of(draws: Draws, axis: str, sizes: Array) -> Array:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.laws.formula import Formula, Shape, power
+from tippingpoint.laws.latex import number, powers, sum_of
 
 __all__ = ["AdditiveFormula"]
 
@@ -57,6 +58,13 @@ class AdditiveFormula(Formula):
         for place, axis in enumerate(self.axes):
             found |= {f"{axis}.coefficient": terms[:, place], f"{axis}.exponent": shape[:, place]}
         return found
+
+    def latex(self, parameters: Mapping[str, float]) -> str:
+        """Return E + c_j x_j^-e_j + ..."""
+        terms = [
+            powers(parameters[f"{axis}.coefficient"], {axis: -parameters[f"{axis}.exponent"]}) for axis in self.axes
+        ]
+        return sum_of([number(parameters["floor"]), *terms])
 
     def from_additive(self, weights: Array, exponents: Array) -> Array:
         """Return the law itself, as the only start."""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tippingpoint.errors import FitError, NotFittedError
 from tippingpoint.laws.base import Law
+from tippingpoint.laws.latex import number
 
 if TYPE_CHECKING:
     from tippingpoint.fitting.comparison import Comparison
@@ -207,6 +208,14 @@ class AutoLaw(Law):
             "warnings": list(self.warnings_),
             "notes": list(self.notes_),
         }
+
+    def _latex(self) -> str:
+        """Return the product of the laws, each to the power of its share."""
+        shares = self.weights_.items()
+        if len(shares) == 1:
+            return self._chosen._latex()
+        parts = (rf"\left({self.laws_[one]._latex()}\right)^{{{number(share)}}}" for one, share in shares)
+        return r"\,".join(parts)
 
     def _shares_text(self) -> str:
         lines = [f"{self._heading} over {', '.join(self._axes)}"]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tippingpoint.errors import NotFittedError, RunsError
-from tippingpoint.laws import printing
+from tippingpoint.laws import latex, printing
 from tippingpoint.laws.asking import answer, read_points
 from tippingpoint.laws.settings import Settings
 
@@ -302,6 +302,14 @@ class Law(Settings):
         if level is not None:
             self._draw()
         print(printing.as_text(self, level))
+
+    @abstractmethod
+    def _latex(self) -> str:
+        """Return the right-hand side of the fitted formula."""
+
+    def to_latex(self) -> str:
+        """Return the fitted formula in LaTeX, numbers to four digits; it stands in mathematics and needs no package."""
+        return f"{latex.name(self.target_)} = {self._latex()}"
 
     def __str__(self) -> str:
         return repr(self) if self._estimate is None else printing.as_text(self, 0.9)

@@ -115,6 +115,10 @@ class Constrained(Formula):
         """Return what the law does."""
         return self.inner.term(axis, parameters)
 
+    def latex(self, parameters: Mapping[str, float]) -> str:
+        """Return what the law says."""
+        return self.inner.latex(parameters)
+
     def from_additive(self, weights: Array, exponents: Array) -> Array | None:
         """Return the law's starts, brought inside the constraints."""
         found = self.inner.from_additive(weights, exponents)

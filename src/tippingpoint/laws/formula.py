@@ -12,7 +12,7 @@ Notation: n runs, k axes, m weights, q shape parameters, R sets of parameters wo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -123,6 +123,16 @@ class Formula(ABC):
     def term(self, axis: str, parameters: dict[str, float]) -> tuple[float | None, float | None]:
         """Return coefficient and decay exponent of an axis's own falling term, None where the law has none."""
         return parameters.get(f"{axis}.coefficient"), parameters.get(f"{axis}.exponent")
+
+    def latex(self, parameters: Mapping[str, float]) -> str:
+        """Return the right-hand side of the law in LaTeX, with numbers, from parameters in raw units by name.
+
+        Raises
+        ------
+        FitError
+            The law has no formula to print; a law of one's own overrides this.
+        """
+        raise FitError(f"The {self.name} law says nothing in LaTeX; give {type(self).__name__} a method latex().")
 
     def from_additive(self, weights: Array, exponents: Array) -> Array | None:
         """Return starts (R, m + q) at an additive law (1 + k weights, k exponents), if this one contains it."""

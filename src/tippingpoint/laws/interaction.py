@@ -14,13 +14,15 @@ can: at given labels the best model size is where the fall of c_m M^-e_m meets t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tippingpoint.laws.additive_formula import AdditiveFormula
 from tippingpoint.laws.formula import Formula, Shape, check_role, power
+from tippingpoint.laws.latex import powers, sum_of
 from tippingpoint.laws.surface import SurfaceLaw
 
 __all__ = ["Coupled", "InteractionLaw"]
@@ -85,6 +87,15 @@ class Coupled(Formula):
             moved = shape[:, k + 1] * log_reference[self.labels] - shape[:, k] * log_reference[self.model]
             found["interaction.coefficient"] = np.exp(logs[:, -1] + moved)
         return found | {one.name: shape[:, place] for place, one in enumerate(self.shapes)}
+
+    def latex(self, parameters: Mapping[str, float]) -> str:
+        """Return E + c_j x_j^-e_j + ... + d M^u D_f^-v."""
+        rise, fall = parameters["interaction.model_exponent"], -parameters["interaction.labels_exponent"]
+        coupled = {self.axes[self.model]: rise, self.axes[self.labels]: fall}
+        if self.model == self.labels:
+            coupled = {self.axes[self.model]: rise + fall}
+        additive = AdditiveFormula(self.axes).latex(parameters)
+        return sum_of([additive, powers(parameters["interaction.coefficient"], coupled)])
 
     def from_additive(self, weights: Array, exponents: Array) -> Array:
         """Return the additive law with a coupled term of next to nothing, for some couplings, and with none."""

@@ -15,13 +15,14 @@ On public runs of contrastive vision models the plain law predicted models 2-4 t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.laws.formula import Formula, Shape, power
+from tippingpoint.laws.latex import number, powers, sum_of
 from tippingpoint.laws.surface import SurfaceLaw
 
 __all__ = ["FlooredMultiplicativeLaw", "FlooredProduct", "MultiplicativeLaw", "Product"]
@@ -60,6 +61,11 @@ class Product(Formula):
         with np.errstate(divide="ignore", over="ignore"):
             found["coefficient"] = np.exp(np.log(weights[:, -1]) + shape @ log_reference)
         return found | {one.name: shape[:, place] for place, one in enumerate(self.shapes)}
+
+    def latex(self, parameters: Mapping[str, float]) -> str:
+        """Return E + c x_1^-e_1 x_2^-e_2 ..."""
+        product = powers(parameters["coefficient"], {axis: -parameters[f"{axis}.exponent"] for axis in self.axes})
+        return sum_of([number(parameters["floor"]), product]) if self.floored else product
 
     def term(self, axis: str, parameters: dict[str, float]) -> tuple[float | None, float | None]:
         """Return the common coefficient and the axis's exponent."""

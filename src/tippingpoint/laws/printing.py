@@ -1,4 +1,4 @@
-"""A fitted law as text, JSON, HTML and LaTeX; written once for all laws."""
+"""A fitted law as text, JSON and HTML; written once for all laws (LaTeX is each formula's own)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tippingpoint.laws.additive import AdditivePowerLaw
     from tippingpoint.laws.base import Law
 
-__all__ = ["aligned", "as_dict", "as_html", "as_latex", "as_text"]
+__all__ = ["aligned", "as_dict", "as_html", "as_text"]
 
 
 def as_dict(law: Law, level: float | None) -> dict[str, Any]:
@@ -115,18 +114,3 @@ def as_html(law: Law, level: float) -> str:
         f"<p><b>{escape(law._heading)}</b>; status: <b>{escape(law.status_)}</b>, {law.n_runs_} runs</p>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ul>{said}</ul>"
     )
-
-
-def as_latex(law: AdditivePowerLaw) -> str:
-    """Return the fitted formula, numbers to four digits."""
-    parts = [_number(law.floor_)]
-    for axis, coefficient in law.coefficients_.items():
-        name = axis.replace("\\", "").replace("_", r"\_").replace(" ", r"\ ")
-        parts.append(rf"{_number(coefficient)}\,\mathrm{{{name}}}^{{-{law.exponents_[axis]:.4g}}}")
-    target = law.target_.replace("_", r"\_")
-    return rf"\mathrm{{{target}}} = " + " + ".join(parts)
-
-
-def _number(value: float) -> str:
-    digits, _, power = f"{value:.4g}".partition("e")
-    return rf"{digits}\times 10^{{{int(power)}}}" if power else digits

@@ -98,6 +98,9 @@ class SurfaceLaw(Law):
         found: Array = self._fitted.solution.predict(points, self._draw().theta)
         return found
 
+    def _latex(self) -> str:
+        return self.formula.latex(self.parameters_)
+
     @property
     def _heading(self) -> str:
         return f"{self.formula.title}: {self.target_}"

@@ -14,13 +14,14 @@ It bends where Eq. (1) adds: pretraining helps where labels are few and stops he
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.laws.formula import Formula, Shape, check_role, power
+from tippingpoint.laws.latex import name, number, powers, sum_of
 from tippingpoint.laws.surface import SurfaceLaw
 
 __all__ = ["TransferLaw", "Transferred"]
@@ -97,6 +98,14 @@ class Transferred(Formula):
         found = {"floor": weights[:, 0], "coefficient": coefficient, self.shapes[0].name: shape[:, 0]}
         found["transfer.coefficient"] = worth
         return found | {one.name: shape[:, 2 + place] for place, one in enumerate(self.shapes[2:])}
+
+    def latex(self, parameters: Mapping[str, float]) -> str:
+        """Return E + c (D_f + k x_j^a_j ...)^-g."""
+        labels = self.axes[self.place]
+        others = {axis: parameters[f"{axis}.transfer_exponent"] for axis in self.axes if axis != labels}
+        worth = powers(parameters["transfer.coefficient"], others)
+        falling = rf"\left({name(labels)} + {worth}\right)^{{{number(-parameters[f'{labels}.exponent'])}}}"
+        return sum_of([number(parameters["floor"]), rf"{number(parameters['coefficient'])}\,{falling}"])
 
     def term(self, axis: str, parameters: dict[str, float]) -> tuple[float | None, float | None]:
         """Return c and g for the labels; the other axes have no falling term of their own."""

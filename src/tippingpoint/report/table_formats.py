@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tippingpoint.errors import InputError
 from tippingpoint.files import write_atomic
+from tippingpoint.laws.latex import escaped, number
 from tippingpoint.laws.printing import aligned
 from tippingpoint.report.html import POLICY
 from tippingpoint.report.markup import items, safe
@@ -27,33 +28,8 @@ from tippingpoint.report.tables import Estimate, PaperTable, paper_tables
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMATS", "check_ending", "latex_number", "to_csv", "to_html", "to_latex", "to_text", "write_tables"]
+__all__ = ["FORMATS", "check_ending", "to_csv", "to_html", "to_latex", "to_text", "write_tables"]
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "%": r"\%",
-    "#": r"\#",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "{''}",  # as \textquotedbl it would need another font encoding
-    "[": "{[}",  # after \\ a bracket or a star would be read as its argument
-    "]": "{]}",
-    "*": "{*}",
-    "`": "{`}",
-    "'": "{'}",
-    "-": "{-}",
-    "†": r"$^\dagger$",
-    "‡": r"$^\ddagger$",
-    "–": "--",
-}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color-scheme:light dark}"
@@ -168,7 +144,7 @@ def _latex_table(table: PaperTable) -> str:
     lines = [
         r"\begin{table}",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{{_escaped(table.title)}}}",
+        rf"\caption{{{escaped(table.title)}}}",
         rf"\begin{{tabular}}{{{''.join('r' if one else 'l' for one in numeric)}}}",
         r"\toprule",
         *_latex_head(table.head),
@@ -176,7 +152,7 @@ def _latex_table(table: PaperTable) -> str:
         *(line for row in table.rows for line in _latex_rows(row)),
         r"\bottomrule",
         r"\end{tabular}",
-        *(rf"\par\footnotesize {_escaped(note)}" for note in table.notes),
+        *(rf"\par\footnotesize {escaped(note)}" for note in table.notes),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
@@ -185,8 +161,8 @@ def _latex_table(table: PaperTable) -> str:
 def _latex_head(head: Sequence[str]) -> list[str]:
     """Return the columns' names on two lines, axis above parameter, so that the table stays narrow."""
     parts = [name.rpartition(" ") for name in head]
-    above = " & ".join(_escaped(axis) for axis, _, _ in parts)
-    below = " & ".join(_escaped(parameter) for _, _, parameter in parts)
+    above = " & ".join(escaped(axis) for axis, _, _ in parts)
+    below = " & ".join(escaped(parameter) for _, _, parameter in parts)
     return [line + r" \\" for line in (above, below)]
 
 
@@ -195,34 +171,13 @@ def _latex_rows(row: Sequence[str | Estimate]) -> list[str]:
     values, spans = [], []
     for cell in row:
         if isinstance(cell, str):
-            values.append(_escaped(cell))
+            values.append(escaped(cell))
             spans.append("")
         else:
-            values.append(f"${latex_number(cell.value)}${_escaped(cell.mark)}")
-            spans.append(rf"{{\scriptsize $[{latex_number(cell.low)}, {latex_number(cell.high)}]$}}")
+            values.append(f"${number(cell.value, 3)}${escaped(cell.mark)}")
+            spans.append(rf"{{\scriptsize $[{number(cell.low, 3)}, {number(cell.high, 3)}]$}}")
     lines = [values, spans] if any(spans) else [values]
     return [" & ".join(line) + r" \\" for line in lines]
-
-
-def latex_number(value: float) -> str:
-    """Return a number of three digits as it stands in a formula."""
-    if not math.isfinite(value):
-        return r"\cdot"
-    digits, _, power = f"{value:.3g}".partition("e")
-    return rf"{digits} \times 10^{{{int(power)}}}" if power else digits
-
-
-def _escaped(text: str) -> str:
-    """Return a text that LaTeX sets letter by letter."""
-    return "".join(_LATEX.get(letter) or _letter(letter) for letter in text)
-
-
-def _letter(letter: str) -> str:
-    if letter.isspace() or not letter.isprintable():
-        return " "
-    if letter.isascii() or (letter.isalpha() and letter <= "\u00ff" and letter not in "ªº"):
-        return letter
-    return f"{{[}}U+{ord(letter):04X}{{]}}"
 
 
 def _csv_cell(cell: object) -> object:
