@@ -67,7 +67,7 @@ def read_class_list(path: Path) -> ClassList:
     twice = sorted({word for word in words if words.count(word) > 1})
     faults = [f"{path}: names the class '{word}' twice; name each class once." for word in twice]
     if len(set(words)) < 2:
-        faults.append(f"{path}: names {len(set(words))} classes, and there is nothing to tell apart; name two or more.")
+        faults.append(f"{path}: names fewer than two classes, and there is nothing to tell apart; name two or more.")
     if faults:
         raise DataError(faults)
     return _listed(words, "given")

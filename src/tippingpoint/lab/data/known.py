@@ -133,7 +133,7 @@ KNOWN: dict[str, Known] = {
     "gtsrb": Known(
         "traffic signs of Germany",
         *("files", "torchvision.datasets.GTSRB", "gtsrb/", 32, 26_640, 12_630, 43),
-        *("train", "test", "free to use, say its makers, who ask to be cited"),
+        *("train, those of the 2011 competition", "test", "free to use, say its makers, who ask to be cited"),
         "https://benchmark.ini.rub.de/",
     ),
     "stl10": Known(

@@ -194,9 +194,13 @@ def _check_room(target: Path, source: Source, size: int, channels: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if needed > free:
         raise EnvironmentFault(
-            f"{target}: the {n:,} images need {needed / 1e9:.2f} GB at {shape_words(size, channels)}, and the disk has "
-            f"{free / 1e9:.2f} GB left; free room, choose another folder with --to, or a smaller --size."
+            f"{target}: the {n:,} images need {_amount(needed)} at {shape_words(size, channels)}, and the disk has "
+            f"{_amount(free)} left; free room, choose another folder with --to, or a smaller --size."
         )
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
 @contextmanager

@@ -1,11 +1,9 @@
 """A prepared set: a folder of plain arrays that are mapped into memory, and a manifest that says what they are.
 
-=================== ==========================================================================
-``prepared.json``   the manifest: size, classes, counts, fingerprint, where from, SHA-256 of each file
-``train_images.npy`` uint8 (n, size, size, channels); ``test_images.npy`` likewise
-``train_labels.npy`` int64 (n,); ``test_labels.npy`` likewise
-``train_hashes.npy`` uint8 (n, 16), content hash of every image; ``test_hashes.npy`` likewise
-=================== ==========================================================================
+- ``prepared.json``: the manifest with size, classes, counts, fingerprint, provider, and the SHA-256 of each file;
+- ``train_images.npy``, ``test_images.npy``: uint8 (n, size, size, channels);
+- ``train_labels.npy``, ``test_labels.npy``: int64 (n,);
+- ``train_hashes.npy``, ``test_hashes.npy``: uint8 (n, 16), content hash of every image.
 """
 
 from __future__ import annotations

@@ -117,9 +117,10 @@ def _open(name: str, root: Path, words: dict[str, Any]) -> Any:
 
 def _absent(name: str, root: Path, error: Exception) -> str:
     known = KNOWN[name]
+    reason = str(error).replace("You can use download=True to download it", "").strip(" .") or type(error).__name__
     return (
-        f"{root}: {known.provider} finds no whole '{name}' here ({type(error).__name__}: {error}); it looks for "
-        f"{known.layout} as the maker gives it, unpacked and unchanged."
+        f"{root}: {known.provider} finds no whole '{name}' here ({reason}); it looks for {known.layout} as the maker "
+        "gives it, unpacked and unchanged; --download fetches it."
     )
 
 
