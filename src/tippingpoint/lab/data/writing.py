@@ -172,8 +172,7 @@ class _Writer:
         """Raise for the images that cannot be used, if there are any: which, and how many."""
         if not self.faults:
             return
-        noun = "image cannot" if len(self.faults) == 1 else "images cannot"
-        summary = f"{len(self.faults):,} of {self.total:,} {noun} be used, and nothing was prepared."
+        summary = f"{len(self.faults):,} of {self.total:,} images cannot be used, and nothing was prepared."
         kind = EnvironmentFault if all(fault.refused for fault in self.faults) else DataError
         raise kind([*shorten([fault.sentence for fault in self.faults]), summary])
 
