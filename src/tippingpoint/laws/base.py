@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tippingpoint.errors import NotFittedError, RunsError
-from tippingpoint.laws import latex, printing
+from tippingpoint.laws import draws, latex, printing
 from tippingpoint.laws.asking import answer, read_points
 from tippingpoint.laws.settings import Settings
 
@@ -190,6 +190,34 @@ class Law(Settings):
     def draws_(self) -> pd.DataFrame | None:
         """The draws behind the intervals, one column per parameter, or None before any were asked for."""
         return None if self._drawn is None else self._drawn.frame()
+
+    def save_draws(self, path: str | Path) -> Path:
+        """Write the draws behind the intervals, made on first use, as ``.parquet`` or ``.csv``.
+
+        Columns are ``chain`` (0: draws are independent), ``draw``, and one a parameter, in raw units.
+
+        Raises
+        ------
+        InputError
+            The file has another ending.
+        EnvironmentFault
+            It cannot be written, or Parquet lacks pyarrow.
+        """
+        return draws.save_draws(self, path)
+
+    def to_inference_data(self) -> Any:
+        """Return the draws as ArviZ holds them, with the runs in ``observed_data`` and ``constant_data``.
+
+        Returns
+        -------
+        arviz.InferenceData, or from ArviZ 1 on xarray.DataTree
+
+        Raises
+        ------
+        MissingExtraError
+            ArviZ is not installed.
+        """
+        return draws.inference_data(self)
 
     @property
     def intervals_from_(self) -> str:

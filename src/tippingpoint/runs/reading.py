@@ -16,6 +16,7 @@ from tippingpoint.runs.checks import check
 from tippingpoint.runs.faults import missing_columns
 from tippingpoint.runs.files import read_table
 from tippingpoint.runs.table import Runs
+from tippingpoint.runs.trackers import plain_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,8 @@ def read_runs(
     Parameters
     ----------
     source : path, DataFrame, mapping of columns, or Runs
-        A CSV, JSONL or Parquet file, a study directory (its ``runs.csv``), or a table in memory.
+        A CSV, JSONL or Parquet file, a study directory (its ``runs.csv``), or a table in memory. What W&B or MLflow
+        exported is read as it comes (:mod:`tippingpoint.runs.trackers`).
     axes : sequence of str, optional
         Columns that will be axes: must exist, hold numbers above 0, and take at least two values.
     target : str, optional
@@ -57,7 +59,7 @@ def read_runs(
     ExpressionError
         ``define`` or ``where`` cannot be used.
     """
-    runs = source if isinstance(source, Runs) else read_table(source)
+    runs = source if isinstance(source, Runs) else plain_columns(read_table(source))
     for name, text in (define or {}).items():
         runs = _define(runs, name, text)
     if where is not None:
