@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tippingpoint._version import __version__
 
 if TYPE_CHECKING:
-    from tippingpoint.advice import Advice, advise
+    from tippingpoint.advice import Advice, Next, advise, next_cells
     from tippingpoint.boundary import (
         BestTeacher,
         Boundary,
@@ -43,6 +43,7 @@ __all__ = [
     "CurveExtrapolator",
     "Extrapolation",
     "InputError",
+    "Next",
     "PaperConditions",
     "PowerDifference",
     "Runs",
@@ -56,6 +57,7 @@ __all__ = [
     "extrapolate",
     "find_boundary",
     "load_example",
+    "next_cells",
     "read_runs",
     "write_report",
 ]
@@ -70,6 +72,7 @@ _ROOMS = {
     "CurveExtrapolator": "fitting.extrapolation",
     "Extrapolation": "fitting.curve_table",
     "InputError": "errors",
+    "Next": "advice",
     "PaperConditions": "boundary",
     "PowerDifference": "boundary",
     "Runs": "runs",
@@ -82,6 +85,7 @@ _ROOMS = {
     "compare_laws": "fitting.comparison",
     "find_boundary": "boundary",
     "load_example": "runs",
+    "next_cells": "advice",
     "read_runs": "runs",
     "write_report": "report",
 }

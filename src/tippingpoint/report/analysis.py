@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Analysis", "Finding", "analyse"]
 
 FEW = 300  # draws of an exploratory look
-CONTROLS = ("smoothed", "scratch_extra_compute")
+CONTROLS = ("smoothed", "self_distilled", "scratch_extra_compute")
 Progress = Callable[[str, int, int], None]
 
 

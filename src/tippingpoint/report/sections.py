@@ -33,6 +33,7 @@ __all__ = ["compared", "declared", "explored", "facts_list", "hero", "second_opi
 
 CONTROL_WORDS = {
     "smoothed": "Is it more than label smoothing? (control without a teacher)",
+    "self_distilled": "Is it more than any teacher? (control with a teacher of the student's own size)",
     "scratch_extra_compute": "Is it more than the teacher's compute? (control with that compute added)",
 }
 

@@ -40,6 +40,8 @@ RECIPE_WORDS = {
     "scratch": "plain training",
     "distilled": "distillation",
     "smoothed": "label smoothing",
+    "self_distilled": "guidance by a model of the same size",
+    "grown": "the small model's weights, grown",
     "scratch_extra_compute": "plain training with the teacher's compute added",
     "no_pretraining": "no pretraining",
 }
