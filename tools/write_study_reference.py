@@ -72,6 +72,8 @@ def _compound(origin: Any, inner: tuple[Any, ...]) -> str:
         return " or ".join(f"`{value}`" for value in inner)
     if origin is tuple:
         return f"list of {len(inner)} x {_kind(inner[0])}"
+    if origin is dict:
+        return f"mapping of {_kind(inner[0])} to {_kind(inner[1])}"
     return f"list of {_kind(inner[0])}" if origin is list else _kind(inner[0])  # else a type with bounds of its own
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tippingpoint.errors import DataError, did_you_mean
-from tippingpoint.study.config import GUIDED, Distilled, Endpoint, Grown, Pair, StudyConfig
+from tippingpoint.study.config import GUIDED, Distilled, Endpoint, Grown, Pair, StudyConfig, Training
 from tippingpoint.study.laboratory import ImageFacts, Laboratory
 from tippingpoint.study.source import Loc
 
@@ -63,11 +63,12 @@ def _model(config: StudyConfig) -> Iterator[Fault]:
         )
     if not config.recipes.named():
         yield ("recipes",), "no recipe is given; a study needs at least one, such as scratch: {students: [2, 4]}"
-    for name in ("pretraining", "finetuning"):
-        training = getattr(config, name)
+    settings: dict[Loc, Training | None] = {("pretraining",): config.pretraining, ("finetuning",): config.finetuning}
+    settings |= {("finetuning_of", name): training for name, training in (config.finetuning_of or {}).items()}
+    for loc, training in settings.items():
         if training and training.length.steps is not None and training.warmup_steps > training.length.steps:
             yield (
-                (name, "warmup_steps"),
+                (*loc, "warmup_steps"),
                 f"{training.warmup_steps} is more than the {training.length.steps} steps of the training",
             )
 
@@ -148,8 +149,20 @@ def _downstream(config: StudyConfig) -> Iterator[Fault]:
         yield ("downstream",), "there is a set to fine-tune on, but n_finetune gives no size; add n_finetune: [100]"
     if config.n_finetune and not config.downstream:
         yield ("n_finetune",), "there are sizes to fine-tune with, but downstream names no set of images; add one"
-    if config.downstream and config.finetuning is None:
-        yield ("downstream",), "there is a set to fine-tune on, but the key finetuning (batch_size, …) is missing"
+    for place, name in enumerate(config.downstream):
+        if config.finetuning_on(name) is None:
+            yield (
+                ("downstream", place),
+                f"'{name}' is to be fine-tuned on, but the key finetuning (batch_size, …) is missing",
+            )
+    known = ", ".join(config.downstream) or "none"
+    for name in config.finetuning_of or {}:
+        if name not in config.downstream:
+            hint = did_you_mean(name, config.downstream).rstrip(".")
+            yield (
+                ("finetuning_of", name),
+                f"'{name}' is not among the study's downstream sets ({known}).{hint}".rstrip("."),
+            )
     if config.recipes.no_pretraining and not config.downstream:
         yield ("recipes", "no_pretraining"), "fine-tunes from random weights, but downstream names no set of images"
 

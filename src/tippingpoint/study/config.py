@@ -323,6 +323,9 @@ class StudyConfig(_Settings):
     seeds: int | None = Field(None, ge=1, description="Short for the blocks (i, i), i < seeds.")
     pretraining: Training = Field(description="Settings of every pretraining.")
     finetuning: Training | None = Field(None, description="Settings of every fine-tuning.")
+    finetuning_of: dict[str, Training] | None = Field(
+        None, description="Settings of the fine-tunings on some sets, by the set's name; the others have `finetuning`."
+    )
     finetune_recipes: list[str] | None = Field(None, description="Only fine-tune these recipes.")
     endpoint: Endpoint | None = Field(None, description="The one primary question.")
 
@@ -331,6 +334,10 @@ class StudyConfig(_Settings):
         if (self.blocks is None) == (self.seeds is None):
             raise PydanticCustomError("blocks", "give either blocks or seeds, and only one of them")
         return self
+
+    def finetuning_on(self, downstream: str) -> Training | None:
+        """Return the settings of the fine-tunings on one set."""
+        return (self.finetuning_of or {}).get(downstream, self.finetuning)
 
     def all_blocks(self) -> list[Block]:
         """Return the blocks, ``seeds`` written out."""

@@ -91,7 +91,8 @@ class _Builder:
         self.finetuned: list[RowPlan] = []
         self._costs: dict[str, Mapping[str, float]] = {}
         self._pretraining = _training(self.config.pretraining)
-        self._finetuning = _training(self.config.finetuning) if self.config.finetuning else {}
+        tuned = {name: self.config.finetuning_on(name) for name in self.config.downstream}
+        self._finetuning = {name: _training(settings) for name, settings in tuned.items() if settings}
         # Heads whose fine-tuned weights others learn from: they are kept, in the cell of their own row.
         self._tutors = {
             heads
@@ -162,7 +163,7 @@ class _Builder:
             "subset_seed": block.subset_seed,
             "seed": block.seed,
             "score_on": config.score_on,
-            "training": self._pretraining if kind == "pretrain" else self._finetuning,
+            "training": self._pretraining if kind == "pretrain" else self._finetuning[data],
             "guidance": None,
             "teachers": [],
             "label_smoothing": 0.0,

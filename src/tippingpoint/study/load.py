@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -209,10 +209,14 @@ def _sentence(document: Document, detail: Any) -> str:
 def _keys_at(loc: Loc) -> list[str]:
     """Return the keys that the settings at a place have."""
     model: Any = StudyConfig
+    named = False  # the next step is a name that the user chose, as in finetuning_of
     for step in loc:
-        if isinstance(step, str):
+        if isinstance(step, str) and not named:
             field = getattr(model, "model_fields", {}).get(step)
             model = _settings_in(field.annotation) if field else None
+            named = field is not None and any(get_origin(part) is dict for part in get_args(field.annotation))
+        else:
+            named = False
     return list(getattr(model, "model_fields", {}))
 
 
