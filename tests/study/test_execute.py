@@ -17,10 +17,10 @@ import pytest
 
 import tippingpoint
 from tippingpoint.errors import EnvironmentFault, StoreError
+from tippingpoint.study.claims import Runner, holder
 from tippingpoint.study.execute import run_study
 from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study, load_study
-from tippingpoint.study.lock import holder, locked
 from tippingpoint.study.plan import plan_study
 from tippingpoint.study.publish import COLUMNS
 from tippingpoint.study.status import study_status
@@ -158,6 +158,28 @@ def test_a_worker_that_is_killed_is_replaced(
     assert "killed (SIGKILL), most likely because memory ran out" in next(iter(outcome.failures.values()))
 
 
+def test_a_damaged_parent_is_trained_again_before_its_children(
+    load: Load, study_text: str, tmp_path: Path, environment: Environment
+) -> None:
+    root, few = tmp_path / "study", "n_finetune=[20]"
+    first = run_study(load(study_text, few), root, workers=2, environment=environment)
+    hurt = [path for path in sorted((root / "cells").iterdir()) if (path / "weights.safetensors").exists()][:3]
+    for folder in hurt:
+        path = folder / "weights.safetensors"
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    study = load(study_text)
+    outcome = run_study(study, root, workers=2, environment=environment)
+    assert (outcome.state, outcome.counts["done"]) == ("done", len(build_grid(study).cells))
+    assert outcome.trained == len(study_cells(root)) - first.trained + len(hurt)
+    assert {path.name for path in (root / "quarantine").iterdir()} == {f"{folder.name}.1" for folder in hurt}
+    run_study(study, tmp_path / "undisturbed", workers=2, environment=environment)
+    pd.testing.assert_frame_equal(table(root), table(tmp_path / "undisturbed"), check_exact=True)
+
+
+def study_cells(root: Path) -> list[Path]:
+    return [path for path in root.glob("cells/*") if len(path.name) == 64]
+
+
 def test_a_full_disk_stops_the_run_with_one_sentence(load: Load, tmp_path: Path, environment: Environment) -> None:
     with pytest.raises(EnvironmentFault, match="finished cells are kept") as caught:
         run_study(load(), tmp_path / "study", workers=2, environment={**environment, "STUB_FULL": '"finetune"'})
@@ -172,7 +194,7 @@ def test_workers_that_cannot_start_are_told(load: Load, tmp_path: Path) -> None:
 
 def test_two_runs_in_one_directory(load: Load, tmp_path: Path) -> None:
     root = tmp_path / "study"
-    with locked(root):
+    with Runner(root, "another study"):
         assert holder(root) == f"process {os.getpid()} on {os.uname().nodename}"
         with pytest.raises(StoreError, match=f"another run holds this study .process {os.getpid()} on"):
             run_study(load(), root)

@@ -10,9 +10,9 @@ from test_fsck import finish
 
 from tippingpoint.errors import InputError, StoreError
 from tippingpoint.study.cell_files import begin_cell
+from tippingpoint.study.claims import Runner
 from tippingpoint.study.fsck import check_store
 from tippingpoint.study.gc import collect
-from tippingpoint.study.lock import locked
 from tippingpoint.study.store import Store
 
 
@@ -66,9 +66,11 @@ def test_cells_go_only_where_that_is_asked_for(root: Path) -> None:
 
 
 def test_a_live_run_is_left_alone(root: Path) -> None:
-    with locked(root):
+    with Runner(root, "study") as runner:
+        aside = begin_cell(root, "d" * 64, runner.name)
         found = collect(root)
-        assert [one.path.suffix for one in found.orphans] == [".log"]
+        assert [one.path.name[:5] for one in found.orphans if one.path.suffix != ".log"] == [".tmp-"]
+        assert aside.is_dir()
         assert "was left alone" in found.notes[0]
         with pytest.raises(StoreError, match="a run holds this study"):
             collect(root, unreferenced=True)

@@ -41,6 +41,8 @@ def fsck(
     print(f"{found.root}: {found.cells} cells checked, {told}.")
     if found.exit_code:
         print("'--repair' sets damaged cells aside and builds the index anew; then run the study again.")
+    if found.behind and not found.mended:
+        print(f"{found.behind} not in the index yet: the next run adds them.")
     if found.unfinished:
         print(
             f"{found.unfinished} unfinished: in training, or left by a run that died ('tippingpoint gc' removes those)."

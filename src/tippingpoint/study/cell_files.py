@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,16 @@ from tippingpoint.errors import StoreError
 from tippingpoint.files import dump_json
 from tippingpoint.study.cells import canonical_json, key_material
 
-__all__ = ["CELL_VERSION", "RESULT_VERSION", "begin_cell", "cannot_write", "commit_cell", "read_cell", "verify_cell"]
+__all__ = [
+    "CELL_VERSION",
+    "RESULT_VERSION",
+    "begin_cell",
+    "cannot_write",
+    "commit_cell",
+    "read_cell",
+    "runner_of",
+    "verify_cell",
+]
 
 CELL_VERSION = 2  # of cell.json; version 1 had no hash of its own and is read forever
 RESULT_VERSION = 1  # of result.json
@@ -28,7 +38,7 @@ _NO_HASH = "0" * 64
 _counter = itertools.count()
 
 
-def begin_cell(root: Path, key: str) -> Path:
+def begin_cell(root: Path, key: str, runner: str = "") -> Path:
     """Make the directory in which a cell is written aside.
 
     Parameters
@@ -37,6 +47,8 @@ def begin_cell(root: Path, key: str) -> Path:
         The study directory.
     key : str
         The cell's key.
+    runner : str, optional
+        Name of the run that this is for: while it lives, nobody removes the directory.
 
     Returns
     -------
@@ -48,7 +60,7 @@ def begin_cell(root: Path, key: str) -> Path:
     StoreError
         The disk refuses; the message names the path.
     """
-    folder = root / "cells" / f".tmp-{key}-{os.getpid()}-{next(_counter)}"
+    folder = root / "cells" / f".tmp-{key}-{runner}~{os.getpid()}-{next(_counter)}"
     try:
         folder.mkdir()  # where the study has vanished, it is not made anew
     except OSError as error:
@@ -166,6 +178,12 @@ def _key_of(about: Mapping[str, Any]) -> str:
     """Return the key that belongs to what a ``cell.json`` describes, in the stage's version of its day."""
     material = key_material(about["task"], about["data_fingerprint"], about["parents"])
     return hashlib.sha256(canonical_json({**material, "stage_version": about["stage_version"]}).encode()).hexdigest()
+
+
+def runner_of(aside: Path) -> str:
+    """Return the run that an unfinished cell belongs to, from its name; empty where it names none."""
+    found = re.fullmatch(r"\.tmp-[0-9a-f]{64}-(.*)~\d+-\d+", aside.name)
+    return found[1] if found else ""
 
 
 def read_cell(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,18 +12,19 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tippingpoint.errors import TippingPointError
 from tippingpoint.files import write_atomic
+from tippingpoint.study.cell_files import verify_cell
 from tippingpoint.study.cells import Cell
+from tippingpoint.study.claims import Runner
 from tippingpoint.study.display import Display, Quiet, Snapshot
 from tippingpoint.study.eta import Throughput
 from tippingpoint.study.grid import Grid, build_grid, endpoint_numbers
 from tippingpoint.study.load import Study, dump_config
-from tippingpoint.study.lock import locked
+from tippingpoint.study.outcome import Outcome, spent_before, told_before
 from tippingpoint.study.publish import machine, write_cells, write_progress, write_runs
 from tippingpoint.study.runners.local import Event, LocalWorkers, usable_cores
 from tippingpoint.study.schedule import Schedule
@@ -34,51 +35,6 @@ __all__ = ["Outcome", "run_study"]
 PUBLISH_EVERY = 5.0  # seconds between two writings of runs.csv and cells.jsonl
 PROGRESS_EVERY = 2.0  # of progress.json
 TICK = 0.5
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of a study ended.
-
-    Attributes
-    ----------
-    state : str
-        ``done``, ``failed`` (some cells did) or ``interrupted``.
-    counts : dict of str to int
-        Cells by state.
-    trained : int
-        Cells that this run trained.
-    reused : int
-        Cells that were there before.
-    failures : dict of str to str
-        Label of each failed cell -> reason.
-    logs : list of Path
-        Log of each failed cell.
-    n_rows : int
-        Rows of ``runs.csv``.
-    wall_s : float
-        Seconds of this run.
-    root : Path
-        The study directory.
-    notes : list of str
-        What was mended or should be known.
-    """
-
-    state: str
-    counts: dict[str, int]
-    trained: int
-    reused: int
-    failures: dict[str, str]
-    logs: list[Path]
-    n_rows: int
-    wall_s: float
-    root: Path
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        """0 done, 1 cells failed, 130 interrupted."""
-        return {"done": 0, "failed": 1}.get(self.state, 130)
 
 
 def run_study(
@@ -116,18 +72,18 @@ def run_study(
     Raises
     ------
     StoreError
-        Another run holds the directory, or the disk refuses.
+        Another run holds the directory with other settings, either chooses its cells, or the disk refuses.
     EnvironmentFault
         No worker can start.
     DataError
         A set of images cannot be read, or a subset lacks a class; nothing has been started.
     """
     root, grid = Path(root), build_grid(study)
-    told = _told_before(root, study)
+    told = told_before(root, study)
     if told is None:
         told = study.laboratory.inspect(cell.task for cell in grid.cells.values())
-    with locked(root):
-        run = _Run(study, grid, root, display or Quiet(), told, choose)
+    with Runner(root, dump_config(study.config), alone=choose is not None) as runner:
+        run = _Run(study, grid, runner, display or Quiet(), told, choose)
         try:
             return run.go(workers or usable_cores(), environment)
         finally:
@@ -152,27 +108,31 @@ def _terminable() -> Iterator[None]:
 
 
 class _Run:
-    """One run of a study in its directory; the lock is held."""
+    """One run of a study in its directory, maybe beside others of the same study."""
 
     def __init__(
         self,
         study: Study,
         grid: Grid,
-        root: Path,
+        runner: Runner,
         display: Display,
         about_images: list[str],
         choose: Callable[[], Collection[str]] | None,
     ) -> None:
         self.choose = choose
-        self.study, self.grid, self.root, self.display = study, grid, root, display
+        root = runner.root
+        self.study, self.grid, self.root, self.display, self.runner = study, grid, root, display, runner
         self.store = Store(root, write=True)
         self.schedule = Schedule(grid, self.store.done(), None if choose is None else ())
         self.throughput = Throughput()
         self.results = {key: self.store.result(key) for key in self.schedule.before}
         self.reasons: dict[str, str] = {}
         self.steps: dict[str, tuple[int, int]] = {}
+        self.trained = 0
+        self.elsewhere: set[str] = set()  # cells that other runs have in work
+        self._next_look = 0.0
         self.started = time.monotonic()
-        self.spent_before = _spent_before(root, study)
+        self.spent_before = spent_before(root, study)
         self.workers = 1
         self.machine = machine()
         self.endpoint = endpoint_numbers(study, grid)
@@ -221,9 +181,10 @@ class _Run:
         return self._end(state)
 
     def _train(self, environment: Mapping[str, str] | None) -> None:
-        pool = LocalWorkers(self.root, self.study.laboratory.executor, self.workers, environment)
+        pool = LocalWorkers(self.root, self.study.laboratory.executor, self.workers, environment, self.runner.name)
         try:
             while True:
+                self._look_elsewhere()
                 self._feed(pool)
                 if not self.schedule.counts()["running"]:
                     if self._chosen():
@@ -235,7 +196,7 @@ class _Run:
         finally:
             pool.stop()
             with contextlib.suppress(OSError):  # the next run cleans what cannot be cleaned now
-                self.store.clean()
+                self.store.clean(self.runner.name)
 
     def _chosen(self) -> bool:
         """Ask which cells come next; return whether there are any to train."""
@@ -246,14 +207,53 @@ class _Run:
 
     def _feed(self, pool: LocalWorkers) -> None:
         """Give every idle worker the next cell."""
-        for _ in range(pool.idle()):
-            key = self.schedule.take()
-            if key is None:
-                return
+        while pool.idle() and (key := self.schedule.take()) is not None:
+            if not self._take(key):
+                continue
             cell = self.grid.cells[key]
             parents = {role: str(self.store.folder(parent)) for role, parent in cell.parents.items()}
             self.steps[key] = (0, cell.estimate.n_steps)
             pool.submit(key, {"cell": cell.describe(), "parents": parents})
+
+    def _take(self, key: str) -> bool:
+        """Claim a cell; False where another run has it in work, has done it or has seen it fail."""
+        if not self.runner.take(key):
+            self.elsewhere.add(key)
+            return False
+        if not self.store.has(key) and self._failed_elsewhere(key) is None:
+            return True
+        self.runner.release(key)
+        self._adopt(key)
+        return False
+
+    def _failed_elsewhere(self, key: str) -> str | None:
+        """Return why a cell failed in another run since this one began; None where it did not."""
+        path = self.store.log_path(key)
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime > self.runner.since:
+                return (path.read_text(encoding="utf-8", errors="replace").splitlines() + [""] * 2)[1]
+        return None
+
+    def _adopt(self, key: str) -> None:
+        """Take over what another run has made of a cell."""
+        self.elsewhere.discard(key)
+        if self.store.has(key):
+            self.results[key] = self.store.record_done(key)
+            self.schedule.finish(key)
+        else:
+            self._mark_failed(self.grid.cells[key], self._failed_elsewhere(key) or "it failed in another run")
+
+    def _look_elsewhere(self) -> None:
+        """See what has become of the cells that other runs have in work."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + TICK
+        for key in sorted(self.elsewhere):
+            if self.store.has(key):
+                self._adopt(key)
+            elif self.runner.is_free(key):
+                self.elsewhere.discard(key)
+                self.schedule.release(key)
 
     def _take_note(self, event: Event) -> None:
         key = event["key"]
@@ -264,22 +264,42 @@ class _Run:
         if event["event"] == "done":
             self.results[key] = self.store.record_done(key)
             self.schedule.finish(key)
+            self.runner.release(key)
+            self.trained += 1
             self.throughput.add(self.grid.cells[key], event["wall_s"])
+            return
+        if event["event"] == "damaged":
+            self._repair(event["parent"], key)
             return
         if event["fatal"]:
             raise _as_fault(event)
         self._failed(self.grid.cells[key], event)
+        self.runner.release(key)
+
+    def _repair(self, parent: str, child: str) -> None:
+        """Train a damaged cell again before the one that was to start from it."""
+        fault = verify_cell(self.store.folder(parent))
+        if fault is not None:  # else another run has trained it already
+            place = self.store.set_aside(parent)
+            self.display.note(f"{self.store.folder(parent)} {fault}; it was moved to {place} and is trained again.")
+            self.results.pop(parent, None)
+            self.schedule.reopen(parent)
+        self.schedule.release(child)
+        self.runner.release(child)
 
     def _failed(self, cell: Cell, event: Event) -> None:
         """Keep the traceback, block what depends on the cell, go on with the rest."""
         lines = str(event["reason"]).strip().splitlines() or ["no reason was given"]
-        blocked = self.schedule.fail(cell.key)
-        self.reasons[cell.key] = lines[0]
-        self.reasons |= dict.fromkeys(blocked, f"waits for {cell.label}, which failed")
+        self._mark_failed(cell, lines[0])
         self.store.record_failed(cell.key, lines[0])
         log = f"{cell.label}\n{event['reason']}\n\n{event['trace']}\n\n{json.dumps(cell.describe(), indent=1)}\n"
         write_atomic(self.store.log_path(cell.key), log)
         self.display.note(f"Failed: {cell.label}: {lines[0]} (log: {self.store.log_path(cell.key)})")
+
+    def _mark_failed(self, cell: Cell, reason: str) -> None:
+        blocked = self.schedule.fail(cell.key)
+        self.reasons[cell.key] = reason
+        self.reasons |= dict.fromkeys(blocked, f"waits for {cell.label}, which failed")
 
     def _release_running(self) -> None:
         for key in self.schedule.keys("running"):
@@ -347,12 +367,11 @@ class _Run:
     def _end(self, state: str) -> Outcome:
         rows = self._publish(state)
         failed = self.schedule.keys("failed")
-        done = set(self.schedule.keys("done"))
         return Outcome(
             state=state,
             counts=self.schedule.counts(),
-            trained=len(done - self.schedule.before),
-            reused=len(self.schedule.before),
+            trained=self.trained,
+            reused=self.schedule.counts()["done"] - self.trained,
             failures={self.grid.cells[key].label: self.reasons[key] for key in failed},
             logs=[self.store.log_path(key) for key in failed],
             n_rows=rows,
@@ -366,24 +385,3 @@ def _as_fault(event: Event) -> TippingPointError:
     from tippingpoint.errors import EnvironmentFault
 
     return EnvironmentFault(f"The run has stopped, finished cells are kept: {event['reason']}")
-
-
-def _told_before(root: Path, study: Study) -> list[str] | None:
-    """Return what an earlier run of the very same study found out about its images; None where there was none."""
-    try:
-        before = json.loads((root / "progress.json").read_text(encoding="utf-8"))
-        same = {name: facts["fingerprint"] for name, facts in before["images"].items()} == {
-            name: facts.fingerprint for name, facts in study.images.items()
-        } and (root / "study.yaml").read_text(encoding="utf-8") == dump_config(study.config)
-        return [str(note) for note in before["notes"]] if same else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _spent_before(root: Path, study: Study) -> float:
-    """Return the seconds that earlier runs of the same study took."""
-    try:
-        before = json.loads((root / "progress.json").read_text(encoding="utf-8"))
-        return float(before["wall_s"]) if before["study"]["name"] == study.config.name else 0.0
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 from tippingpoint.errors import InputError, StoreError
 from tippingpoint.files import dump_json
 from tippingpoint.study.cell_files import cannot_write, read_cell, verify_cell
-from tippingpoint.study.lock import holder
+from tippingpoint.study.claims import holder
 from tippingpoint.study.store import INDEX_VERSION, Store, is_key, set_aside
 
 __all__ = ["Check", "Fault", "check_store", "require_study"]
@@ -63,6 +62,9 @@ class Check:
         What was done about it, one sentence each; empty where only a check was asked for.
     unfinished : int
         Cells in flight, or what dead runs left of them: no faults.
+    behind : int
+        Finished cells that the index does not know, because a run ended between the two: no faults, the next run adds
+        them.
     """
 
     root: Path
@@ -70,6 +72,7 @@ class Check:
     faults: tuple[Fault, ...]
     mended: tuple[str, ...]
     unfinished: int
+    behind: int
 
     @property
     def exit_code(self) -> int:
@@ -84,6 +87,7 @@ class Check:
             "faults": [{"what": one.what, "path": str(one.path), "reason": one.reason} for one in self.faults],
             "mended": list(self.mended),
             "unfinished": self.unfinished,
+            "behind": self.behind,
         }
 
 
@@ -141,10 +145,10 @@ def check_store(root: str | Path, *, repair: bool = False) -> Check:
             faults.append(Fault("cell", cells / name, reason))
     keys = {name for name in names if is_key(name)}
     sound = keys - {fault.path.name for fault in faults}
-    told = _index_faults(root, sound, keys - sound, busy=bool(busy))
+    told, known = _check_index(root, sound, keys - sound)
     in_index = [Fault("index", root / "index.sqlite", reason) for reason in told]
-    mended = _repair(root, faults) if repair and (faults or in_index) else []
-    return Check(root, len(keys), (*faults, *in_index), tuple(mended), len(unfinished))
+    mended = _repair(root, faults) if repair and (faults or in_index or sound - known) else []
+    return Check(root, len(keys), (*faults, *in_index), tuple(mended), len(unfinished), len(sound - known))
 
 
 def _fault_of(folder: Path) -> str | None:
@@ -185,29 +189,27 @@ def _read_header(path: Path) -> None:
 # --- index ---
 
 
-def _index_faults(root: Path, sound: set[str], damaged: set[str], *, busy: bool) -> Iterator[str]:
-    """Yield what is wrong with the index beyond what follows from the damaged cells."""
+def _check_index(root: Path, sound: set[str], damaged: set[str]) -> tuple[list[str], set[str]]:
+    """Return what is wrong with the index beyond what follows from the damaged cells, and the cells that it knows."""
     path = root / "index.sqlite"
     if not path.is_file():
-        if sound:
-            yield f"is missing, and there are {len(sound)} cells; a run or --repair builds it"
-        return
+        missing = f"is missing, and there are {len(sound)} cells; a run or --repair builds it"
+        return [missing] if sound else [], sound
     try:
         rows = _read_rows(path)
     except sqlite3.Error as error:
-        yield f"is damaged ({error})"
-        return
+        return [f"is damaged ({error})"], sound
+    told = []
     for key, (state, text) in sorted(rows.items()):
         if key in damaged:
             continue
         if state not in ("done", "failed"):
-            yield f"says '{state}' of cell {key}, which is no state"
-        elif state == "done" and key not in sound:
-            yield f"calls cell {key} done, but it is not there"
+            told.append(f"says '{state}' of cell {key}, which is no state")
+        elif state == "done" and not (root / "cells" / key).is_dir():
+            told.append(f"calls cell {key} done, but it is not there")
         elif state == "done" and not _same_result(root / "cells" / key, text):
-            yield f"tells another result of cell {key} than its result.json"
-    if not busy:  # a live run writes the row after the cell
-        yield from (f"does not know cell {key}" for key in sorted(sound) if rows.get(key, ("",))[0] != "done")
+            told.append(f"tells another result of cell {key} than its result.json")
+    return told, {key for key, (state, _) in rows.items() if state == "done"}
 
 
 def _read_rows(path: Path) -> dict[str, tuple[str, str]]:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tippingpoint.errors import InputError, StoreError
-from tippingpoint.study.cell_files import cannot_write
+from tippingpoint.study.cell_files import cannot_write, runner_of
+from tippingpoint.study.claims import holder, is_dead, sweep
 from tippingpoint.study.fsck import require_study
-from tippingpoint.study.lock import holder
 from tippingpoint.study.store import Store, is_key
 
 __all__ = ["Collected", "Orphan", "collect"]
@@ -105,11 +105,11 @@ def collect(root: str | Path, *, dry_run: bool = False, unreferenced: bool = Fal
     if busy and unreferenced:
         raise StoreError(f"{root}: a run holds this study ({busy}); wait for it or stop it, then remove cells.")
     try:
-        orphans = list(_stale_logs(root))
+        orphans = [*_stale_logs(root), *_unfinished(root), *_claimed(root)]
         if busy:
             notes.append(f"A run holds this study ({busy}); what it may be writing was left alone.")
         else:
-            orphans += [*_unfinished(root), *_temporary(root)]
+            orphans += _temporary(root)
         if unreferenced:
             orphans += _unreferenced(root)
         if not dry_run:
@@ -123,8 +123,13 @@ def collect(root: str | Path, *, dry_run: bool = False, unreferenced: bool = Fal
 
 def _unfinished(root: Path) -> Iterator[Orphan]:
     for path in _inside(root / "cells"):
-        if path.name.startswith(".tmp-"):
+        if path.name.startswith(".tmp-") and is_dead(root, runner_of(path)):
             yield Orphan(path, "an unfinished cell of a run that is dead", _size(path))
+
+
+def _claimed(root: Path) -> Iterator[Orphan]:
+    for path in sweep(root):
+        yield Orphan(path, "a claim of a run that is dead", _size(path))
 
 
 def _temporary(root: Path) -> Iterator[Orphan]:

@@ -81,11 +81,12 @@ class Schedule:
 
     def take(self) -> str | None:
         """Return the next cell to run and mark it running; None where none is ready."""
-        if not self._ready:
-            return None
-        key = heapq.heappop(self._ready)[2]
-        self.state[key] = "running"
-        return key
+        while self._ready:
+            key = heapq.heappop(self._ready)[2]
+            if self.state[key] == "todo" and not self._waits[key]:  # what it starts from may have been taken back
+                self.state[key] = "running"
+                return key
+        return None
 
     def finish(self, key: str) -> None:
         """Mark a cell done; what waited for it alone becomes ready."""
@@ -111,7 +112,16 @@ class Schedule:
     def release(self, key: str) -> None:
         """Put a running cell back: its worker was stopped, not the cell at fault."""
         self.state[key] = "todo"
-        self._push(key)
+        if not self._waits[key]:
+            self._push(key)
+
+    def reopen(self, key: str) -> None:
+        """Take back that a cell is done: it runs again, and what starts from it waits."""
+        if self.state[key] != "done":
+            return
+        for child in self.children[key]:
+            self._waits[child] += 1
+        self.release(key)
 
     def counts(self) -> dict[str, int]:
         """Return how many cells are in each state."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tippingpoint.errors import EnvironmentFault, InputError
-from tippingpoint.study.lock import holder
+from tippingpoint.study.claims import holder
 from tippingpoint.study.schedule import STATES
 
 __all__ = ["study_status"]

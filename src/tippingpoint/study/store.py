@@ -6,7 +6,7 @@ Layout of a study directory::
                /result.json          scores and costs
                /curve.json           loss over steps
                /weights.safetensors  of a pretraining
-    cells/.tmp-<key>-<pid>-<n>/      a cell in flight, or what a dead writer left
+    cells/.tmp-<key>-<runner>~<n>/   a cell in flight, or what a dead run left
     index.sqlite                     a copy of the results for quick reading; rebuilt from the directories
     quarantine/<key>.<n>/            a cell that was found damaged, kept for a look
     logs/<key>.log                   traceback of a failed cell
@@ -14,7 +14,7 @@ Layout of a study directory::
 A cell is written aside, every file flushed to the disk, ``cell.json`` last, then the directory is renamed: under
 ``cells/<key>`` there is a whole cell or nothing.
 
-Deliberately not built: a server. One runner at a time holds ``lock``; whoever only reads needs no lock.
+Deliberately not built: a server. Runs share a directory by claims (see `claims`); whoever only reads needs none.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from typing import Any
 
 from tippingpoint.errors import StoreError
 from tippingpoint.files import dump_json
-from tippingpoint.study.cell_files import cannot_write, read_cell, verify_cell
+from tippingpoint.study.cell_files import cannot_write, read_cell, runner_of, verify_cell
+from tippingpoint.study.claims import is_dead
 
 __all__ = ["INDEX_VERSION", "QUARANTINE", "Store", "is_key", "set_aside"]
 
@@ -72,7 +73,7 @@ class Store:
     root : str or Path
         The study directory.
     write : bool, default False
-        Make what is missing, repair the index, set damaged cells aside. Only the holder of the lock may.
+        Make what is missing, repair the index, set damaged cells aside.
     aside : bool, default True
         Remove what dead writers left of unfinished cells, too.
 
@@ -157,9 +158,15 @@ class Store:
         self._put([], [key])
         return place
 
-    def clean(self) -> int:
-        """Remove unfinished cells, when no worker lives any more; return how many there were."""
-        left = [path for path in self.cells.iterdir() if path.name.startswith(".tmp-")]
+    def has(self, key: str) -> bool:
+        """Say whether a cell is there now, whoever committed it."""
+        return (self.folder(key) / "cell.json").is_file()
+
+    def clean(self, ours: str | None = None) -> int:
+        """Remove the unfinished cells of dead runs, and of our own; return how many there were."""
+        left = [
+            path for path in self.cells.glob(".tmp-*") if (run := runner_of(path)) == ours or is_dead(self.root, run)
+        ]
         for path in left:
             shutil.rmtree(path, ignore_errors=True)
         return len(left)
@@ -177,7 +184,7 @@ class Store:
     # --- opening ---
 
     def _prepare(self, aside: bool) -> None:
-        """Make the folders; remove what dead writers left (the lock says that no other writer lives)."""
+        """Make the folders; remove what dead runs left."""
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
             (self.root / "logs").mkdir(exist_ok=True)
@@ -260,7 +267,7 @@ class Store:
         target = str(path) if self.write else f"{path.absolute().as_uri()}?immutable=1"
         self._db = sqlite3.connect(target, timeout=30, isolation_level=None, uri=not self.write)
         if self.write:
-            self._db.execute("PRAGMA journal_mode=WAL")  # where a file system has none, SQLite keeps its own default
+            self._db.execute("PRAGMA journal_mode=DELETE")  # runs on several hosts may share it: they share no memory
             self._db.execute("PRAGMA synchronous=NORMAL")  # the directories are the truth: an index may lose its tail
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, INDEX_VERSION):

@@ -36,14 +36,14 @@ MOST_DEATHS = 3  # of workers in a row that never got ready
 class _Worker:
     """One process and the cell it is busy with."""
 
-    def __init__(self, root: Path, executor: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, executor: str, runner: str, environment: Mapping[str, str]) -> None:
         self.key: str | None = None
         self.ready = False
         self.buffer = b""
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         command = [sys.executable, "-m", "tippingpoint.study.runners.worker"]
         self.process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            [*command, "--root", str(root), "--executor", executor],
+            [*command, "--root", str(root), "--executor", executor, "--runner", runner],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -95,9 +95,19 @@ class LocalWorkers:
         Processes.
     environment : mapping of str to str, optional
         Added to the workers' environment.
+    runner : str, optional
+        Name of the run that they work for.
     """
 
-    def __init__(self, root: Path, executor: str, count: int, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        executor: str,
+        count: int,
+        environment: Mapping[str, str] | None = None,
+        runner: str = "",
+    ) -> None:
+        self.runner = runner
         self.root = root
         self.executor = executor
         self.environment = dict(environment or {})
@@ -108,7 +118,7 @@ class LocalWorkers:
             self._start()
 
     def _start(self) -> None:
-        worker = _Worker(self.root, self.executor, self.environment)
+        worker = _Worker(self.root, self.executor, self.runner, self.environment)
         self._workers.append(worker)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
 
@@ -142,7 +152,7 @@ class LocalWorkers:
                 elif event["event"] == "broken":
                     raise _broken(event)
                 else:
-                    if event["event"] in ("done", "failed"):
+                    if event["event"] in ("done", "failed", "damaged"):
                         worker.key = None
                     events.append(event)
         return events

@@ -3,7 +3,8 @@
 Lines in:  ``{"cell": {...}, "parents": {role: path}}``; the end of the input is the end of the worker, in the middle
 of a training too (so that a killed runner leaves no orphans).
 Lines out: ``{"event": "ready"}``, ``{"event": "step", "key", "done", "total"}``, ``{"event": "done", "key",
-"wall_s"}``, ``{"event": "failed", "key", "reason", "trace", "fatal"}``. What libraries print goes to standard error.
+"wall_s"}``, ``{"event": "failed", "key", "reason", "trace", "fatal"}``, ``{"event": "damaged", "key", "parent"}``. What
+libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -21,21 +22,35 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from tippingpoint.errors import EnvironmentFault, StoreError, TippingPointError
 from tippingpoint.study.cell_files import begin_cell, cannot_write, commit_cell, verify_cell
 
-__all__ = ["main", "run_cell"]
+__all__ = ["DamagedParentError", "main", "run_cell"]
 
 FATAL = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO}  # no other cell would fare better
 STEP_EVERY = 0.5  # seconds between two reports of one cell
 Execute = Callable[[dict[str, Any], dict[str, Path], Path, Callable[[int, int], None]], dict[str, Any]]
 
 
+class DamagedParentError(StoreError):
+    """A cell that another starts from is damaged; ``parent`` is its key."""
+
+    def __init__(self, fault: str, parent: str) -> None:
+        super().__init__(fault)
+        self.parent = parent
+
+
 def run_cell(
-    root: Path, cell: dict[str, Any], parents: dict[str, str], execute: Execute, report: Callable[[int, int], None]
+    root: Path,
+    cell: dict[str, Any],
+    parents: dict[str, str],
+    execute: Execute,
+    report: Callable[[int, int], None],
+    runner: str = "",
 ) -> Path:
     """Train one cell and commit it.
 
@@ -51,18 +66,29 @@ def run_cell(
         The laboratory's ``execute``.
     report : callable
         Called with (steps done, steps in all).
+    runner : str, optional
+        Name of the run that this is for.
 
     Returns
     -------
     Path
         The finished directory.
+
+    Raises
+    ------
+    DamagedParentError
+        A parent is not as it was committed; nothing was trained.
+    StoreError
+        The disk refuses.
     """
     folders = {role: Path(path) for role, path in parents.items()}
     for folder in folders.values():
         fault = verify_cell(folder)
         if fault is not None:
-            raise StoreError(f"{folder}: {fault}; run the study again, which trains this cell anew.")
-    aside = begin_cell(root, cell["key"])
+            raise DamagedParentError(
+                f"{folder} {fault}; run the study again, which trains this cell anew.", folder.name
+            )
+    aside = begin_cell(root, cell["key"], runner)
     try:
         result = execute(cell["task"], folders, aside, report)
         return commit_cell(aside, root, cell, result)
@@ -122,7 +148,7 @@ def _is_fatal(error: BaseException) -> bool:
     return isinstance(error, EnvironmentFault)
 
 
-def _serve(root: Path, executor: str, out: _Reporter) -> None:
+def _serve(root: Path, executor: str, runner: str, out: _Reporter) -> None:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     execute = _load(executor)
@@ -132,7 +158,9 @@ def _serve(root: Path, executor: str, out: _Reporter) -> None:
         cell, key = order["cell"], order["cell"]["key"]
         started = time.perf_counter()
         try:
-            run_cell(root, cell, order["parents"], execute, lambda done, total, key=key: out.step(key, done, total))  # type: ignore[misc]
+            run_cell(root, cell, order["parents"], execute, partial(out.step, key), runner)
+        except DamagedParentError as error:
+            out.send(event="damaged", key=key, parent=error.parent)
         except Exception as error:
             reason = str(error) if isinstance(error, TippingPointError) else f"{type(error).__name__}: {error}"
             trace = traceback.format_exc()
@@ -146,13 +174,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tippingpoint worker", description=__doc__)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--executor", required=True)
+    parser.add_argument("--runner", default="")
     arguments = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's business
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not mix with the events
     out = _Reporter(events)
     try:
-        _serve(arguments.root, arguments.executor, out)
+        _serve(arguments.root, arguments.executor, arguments.runner, out)
     except Exception as error:
         out.send(event="broken", reason=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         sys.exit(1)

@@ -1,0 +1,270 @@
+"""Who trains which cell, so that any number of runs, on one machine or on a shared disk, never train one twice.
+
+Layout, in the study directory::
+
+    claims/<runner>.json     who runs: host, process, its start, the study; touched every few seconds
+    claims/<key>.<n>         the cell <key> is taken by the runner that it names; the n-th claim of it
+
+A claim is a file that only one process can create. It counts while its runner lives: on the runner's own host that is
+known at once, from the process and the moment it began; on another host the runner is dead when its file was not
+touched for a minute. Whoever takes the cell of a dead runner creates the next claim and never removes the old one
+first: two that find the same dead runner cannot both get its cell.
+
+Should a runner sleep through that minute and go on, the cell is trained twice and committed once: a commit is a rename,
+and the second gives way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import re
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from tippingpoint.errors import StoreError
+from tippingpoint.study.cell_files import cannot_write
+
+__all__ = ["BEAT", "PATIENCE", "Runner", "holder", "is_dead", "live_runners", "sweep"]
+
+BEAT = 5.0  # seconds between two touches of a runner's file
+PATIENCE = 60.0  # seconds without a touch after which a runner on another host is dead
+SCHEMA_VERSION = 1
+_counter = itertools.count()
+
+
+# --- who lives ---
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _host() -> str:
+    """Return a name of this host, this boot and this space of process numbers."""
+    space = ""
+    with contextlib.suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")
+    name = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64]
+    return f"{name}-{hashlib.sha256((_read('/proc/sys/kernel/random/boot_id') + space).encode()).hexdigest()[:8]}"
+
+
+def _begun(pid: int) -> str | None:
+    """Return when a process of this host began, in ticks since the boot; None where it is dead."""
+    if Path("/proc/self/stat").exists():
+        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else None
+    try:  # without /proc a process number is all there is to know
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        pass
+    return "0"
+
+
+def is_dead(root: Path, runner: str) -> bool:
+    """Say whether a runner has ended, however it ended.
+
+    Parameters
+    ----------
+    root : Path
+        The study directory.
+    runner : str
+        Its name, as `Runner` makes it: host-boot-process-start-number.
+    """
+    path = root / "claims" / f"{runner}.json"
+    parts = runner.rsplit("-", 3)
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        return True  # it leaves no file when it ends
+    if len(parts) == 4 and parts[0] == _host() and parts[1].isdigit():
+        return _begun(int(parts[1])) != parts[2]
+    return age > PATIENCE
+
+
+def live_runners(root: Path) -> list[dict[str, Any]]:
+    """Return what every live runner of a study says of itself."""
+    found = []
+    for path in sorted((root / "claims").glob("*.json")):
+        if not is_dead(root, path.stem):
+            with contextlib.suppress(OSError, ValueError):
+                found.append({**json.loads(path.read_text(encoding="utf-8")), "runner": path.stem})
+    return found
+
+
+def holder(root: Path) -> str | None:
+    """Return who runs a study right now (``process 123 on name``, several with commas), or None."""
+    return ", ".join(_said(one) for one in live_runners(root)) or None
+
+
+def _said(about: dict[str, Any]) -> str:
+    return f"process {about.get('pid')} on {about.get('host')}"
+
+
+def sweep(root: Path) -> list[Path]:
+    """Return the files that dead runners left in ``claims/``, claims before the runners they name."""
+    folder = root / "claims"
+    if not folder.is_dir():
+        return []
+    claims = [path for path in sorted(folder.iterdir()) if path.suffix != ".json"]
+    runners = [path for path in sorted(folder.glob("*.json")) if is_dead(root, path.stem)]
+    return [path for path in claims if _is_free(root, path)] + runners
+
+
+def _is_free(root: Path, claim: Path) -> bool:
+    """Say whether a claim's runner is dead; of one that does not name it, go by its age."""
+    try:
+        return is_dead(root, str(json.loads(claim.read_text(encoding="utf-8"))["runner"]))
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError):
+            return time.time() - claim.stat().st_mtime > PATIENCE
+        return True
+
+
+# --- one runner ---
+
+
+class Runner:
+    """One run among those of a study directory, for a ``with`` block.
+
+    Parameters
+    ----------
+    root : Path
+        The study directory; made if it is missing.
+    study : str
+        The resolved study: runs of different studies do not share a directory at one time.
+    alone : bool, default False
+        Suffer no other run beside this one.
+
+    Attributes
+    ----------
+    name : str
+        Unique to this run.
+    since : float
+        When it began, by the clock of the study's disk.
+
+    Raises
+    ------
+    StoreError
+        Another run holds the directory alone or with another study, or the disk refuses.
+    """
+
+    def __init__(self, root: Path, study: str, *, alone: bool = False) -> None:
+        self.root, self.folder = root, root / "claims"
+        self.name = f"{_host()}-{os.getpid()}-{_begun(os.getpid())}-{next(_counter)}"
+        self.path = self.folder / f"{self.name}.json"
+        self.about = {
+            "schema_version": SCHEMA_VERSION,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "study": hashlib.sha256(study.encode()).hexdigest(),
+            "alone": alone,
+        }
+        self.since = 0.0
+        self._held: dict[str, Path] = {}
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _create(self.path, self.about)
+            self.since = self.path.stat().st_mtime
+            for left in sweep(self.root):
+                left.unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        for other in live_runners(self.root):
+            if other["runner"] == self.name:
+                continue
+            same = other.get("study") == self.about["study"]
+            if not same or other.get("alone") or self.about["alone"]:
+                self.__exit__()
+                why = "and one of the two must be alone" if same else "with other settings"
+                raise StoreError(
+                    f"{self.root}: another run holds this study ({_said(other)}) {why}; wait for it, stop it, or "
+                    "choose another folder with --dir."
+                )
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        with contextlib.suppress(OSError):
+            for key in list(self._held):
+                self.release(key)
+            self.path.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT):
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
+
+    def take(self, key: str) -> bool:
+        """Claim a cell; return whether it is ours now.
+
+        Raises
+        ------
+        StoreError
+            The disk refuses.
+        """
+        before = self._claims(key)
+        if not all(_is_free(self.root, path) for path in before):
+            return False
+        number = max((int(path.suffix[1:]) + 1 for path in before), default=0)
+        mine = self.folder / f"{key}.{number}"
+        try:
+            _create(mine, {"schema_version": SCHEMA_VERSION, "runner": self.name})
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise cannot_write(mine, error) from error
+        if not all(path == mine or _is_free(self.root, path) for path in self._claims(key)):
+            mine.unlink(missing_ok=True)  # another was as fast; whoever comes next gets it
+            return False
+        self._held[key] = mine
+        return True
+
+    def is_free(self, key: str) -> bool:
+        """Say whether no live runner has a cell."""
+        return all(_is_free(self.root, path) for path in self._claims(key))
+
+    def release(self, key: str) -> None:
+        """Give a cell back, done or not."""
+        mine = self._held.pop(key, None)
+        if mine is not None:
+            for path in self._claims(key):  # the oldest first: ours counts until the last
+                if int(path.suffix[1:]) <= int(mine.suffix[1:]):  # a newer one is not ours: we were held for dead
+                    path.unlink(missing_ok=True)
+
+    def _claims(self, key: str) -> list[Path]:
+        """Return all claims of a cell, the oldest first."""
+        try:
+            found = [self.folder / name for name in os.listdir(self.folder) if name.startswith(f"{key}.")]
+        except OSError as error:
+            reason = error.strerror or error
+            raise StoreError(
+                f"{self.folder}: cannot be read ({reason}); bring the study back, or run again."
+            ) from error
+        return sorted(found, key=lambda path: int(path.suffix[1:]))
+
+
+def _create(path: Path, content: dict[str, Any]) -> None:
+    """Create a file that is not there; FileExistsError where it is."""
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    try:
+        os.write(handle, json.dumps(content).encode())
+    finally:
+        os.close(handle)
