@@ -17,8 +17,10 @@ import pytest
 
 import tippingpoint
 from tippingpoint.errors import EnvironmentFault, StoreError
+from tippingpoint.study.cells import STAGE_VERSIONS
 from tippingpoint.study.claims import Runner, holder
 from tippingpoint.study.execute import run_study
+from tippingpoint.study.fsck import check_store
 from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study, load_study
 from tippingpoint.study.plan import plan_study
@@ -124,6 +126,20 @@ def test_plan_says_why(load: Load, study_text: str, tmp_path: Path, environment:
     assert rated[("finetune", "scratch")] == {"config changed at finetuning.batch_size, finetuning.learning_rate"}
     assert reasons(fingerprint="g")[("pretrain", "scratch")] == {"data changed"}
     assert reasons("seeds=3")[("pretrain", "scratch")] == {"new"}
+
+
+def test_plan_says_that_a_stage_was_raised(
+    load: Load, study_text: str, tmp_path: Path, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, root = load(study_text, "seeds=1", "n_pretrain=[400]"), tmp_path / "study"
+    run_study(study, root, workers=2, environment=environment)
+    monkeypatch.setitem(STAGE_VERSIONS, "finetune", STAGE_VERSIONS["finetune"] + 1)
+    groups = plan_study(study, root, timing=False).groups
+    reasons = {
+        kind: {why for group in groups if group.kind == kind for why in group.reasons} for kind in STAGE_VERSIONS
+    }
+    assert reasons == {"pretrain": set(), "finetune": {"stage version raised"}}
+    assert check_store(root).faults == (), "cells of the stage before stay sound"
 
 
 def test_a_failing_cell_stops_only_what_depends_on_it(load: Load, tmp_path: Path, environment: Environment) -> None:
