@@ -129,8 +129,8 @@ def test_all_faults_of_the_question_are_told() -> None:
         law_rows(table(), targets=["los"])
     with pytest.raises(RunsError, match="Did you mean 'n_params'"):
         law_rows(table(), axes=["n_param"])
-    with pytest.raises(RunsError, match="no run has recipe 'smoothed'"):
-        law_rows(table(), group={"recipe": "smoothed"})
+    with pytest.raises(RunsError, match=r"no run has recipe 'distiled'; .* Did you mean 'distilled'"):
+        law_rows(table(), group={"recipe": "distiled"})
     with pytest.raises(FitError, match="between 0 and 1"):
         law_rows(table(), level=90)
     with pytest.raises(InputError, match=r"\.txt, \.html, \.tex, \.csv"):

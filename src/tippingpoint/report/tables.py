@@ -18,6 +18,7 @@ from tippingpoint.errors import RunsError, TippingPointError
 from tippingpoint.report.engine import usable_axes
 from tippingpoint.report.looks import GROUP, tidy
 from tippingpoint.runs import read_runs
+from tippingpoint.runs.table import unknown_value
 
 if TYPE_CHECKING:
     from tippingpoint.laws.base import Law
@@ -164,10 +165,11 @@ def law_rows(
 def _chosen(frame: pd.DataFrame, group: Mapping[str, str | None], source: str) -> pd.DataFrame:
     """Return the rows of the groups that were asked for, scored on test images where there are such."""
     for name, value in group.items():
+        known = sorted(map(str, frame[name].dropna().unique()))
+        if value is not None and value not in known:
+            raise RunsError(unknown_value(name, value, known, source))
         if value is not None:
             frame = frame[frame[name] == value]
-        if frame.empty:
-            raise RunsError(f"{source}: no run has {name} '{value}'; leave it out, or choose one that occurs.")
     if "scored_on" in frame and (frame["scored_on"] == "test").any():
         frame = frame[frame["scored_on"] == "test"]
     if frame.empty:
@@ -233,7 +235,8 @@ def _table(title: str, rows: pd.DataFrame) -> PaperTable:
     common = [f"{name} {rows[name].iloc[0]}" for name in GROUP[1:] if name not in labels and rows[name].notna().all()]
     fitted = rows[rows["status"] != NOT_FITTED]
     keys = list(dict.fromkeys(map(_column, fitted["axis"], fitted["parameter"])))
-    lines, notes = [], [f"Intervals of {float(rows['level'].iloc[0]):.0%} in brackets."]
+    used = ", ".join(fitted["law"].unique()) or rows["law"].iloc[0]
+    lines, notes = [], [f"Law: {used}. Intervals of {float(rows['level'].iloc[0]):.0%} in brackets."]
     for _, part in rows.groupby([*LABELS, "law"], dropna=False, sort=False):
         first = part.iloc[0]
         shown = ["" if pd.isna(first[label]) else str(first[label]) for label in labels]
