@@ -35,6 +35,7 @@ __all__ = ["Outcome", "run_study"]
 PUBLISH_EVERY = 5.0  # seconds between two writings of runs.csv and cells.jsonl
 PROGRESS_EVERY = 2.0  # of progress.json
 TICK = 0.5
+PUBLISHED = ("fingerprint", "n_pool", "n_validation", "n_test", "n_classes", "remark")  # of a set of images
 
 
 def run_study(
@@ -357,7 +358,10 @@ class _Run:
                 "eta_s": now.eta_s,
                 "wall_s": self.spent_before + now.wall_s,
                 "workers": self.workers,
-                "images": {name: vars(facts) for name, facts in self.study.images.items()},
+                "images": {
+                    name: {fact: getattr(facts, fact) for fact in PUBLISHED}
+                    for name, facts in self.study.images.items()
+                },
                 "notes": self.about_images,
                 **self.machine,
             },
