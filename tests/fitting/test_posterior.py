@@ -10,6 +10,7 @@ from tippingpoint.errors import FitError
 from tippingpoint.fitting.intervals import draws_for, percentiles
 from tippingpoint.fitting.variance import groups_of, inner_products, log_determinant, shared_variance, weighted
 from tippingpoint.laws import AdditivePowerLaw
+from tippingpoint.runs import load_example
 
 
 def study(seed: int, floor: float = 0.05, exponent: float = 0.5, unit: float = 1.0) -> pd.DataFrame:
@@ -126,3 +127,17 @@ def test_profile_intervals_agree_with_the_posterior() -> None:
     assert wider["floor"][0] < profiled["floor"][0]
     with pytest.raises(FitError, match="between 0 and 1"):
         law.profile_intervals(2)
+
+
+def test_a_fit_outside_its_own_intervals_is_said() -> None:
+    """The example's digits are such a case; a law that its runs follow is not."""
+    axes = ["n_pretrain", "n_finetune", "n_params"]
+    law = AdditivePowerLaw(axes, random_state=0).fit(load_example(), recipe="scratch", downstream="digits")
+    low, high = law.intervals(0.9)["n_pretrain.exponent"]
+    assert not low <= law.exponents_["n_pretrain"] <= high
+    assert any("n_pretrain.exponent lies outside the middle 90%" in text for text in law.warnings_)
+    D = np.tile(1000.0 * 2.0 ** np.arange(7), 5)
+    error = (0.1 + 8 * D**-0.5) * np.exp(0.01 * np.random.default_rng(0).standard_normal(35))
+    right = AdditivePowerLaw(["n_pretrain"], random_state=0).fit({"n_pretrain": D, "error": error})
+    right.intervals(0.9)
+    assert not any("outside" in text for text in right.warnings_)

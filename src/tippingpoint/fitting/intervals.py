@@ -139,7 +139,25 @@ def _posterior(fit: Estimate | SurfaceEstimate, resamples: int, random_state: in
             "The intervals lie apart from the fit: the law does not follow these runs closely enough for them to hold. "
             "Try another law, or the bootstrap."
         )
-    return _in_form(fit, scaled.raw(drawn.theta), drawn.theta, "posterior", warnings)
+    parameters = scaled.raw(drawn.theta)
+    away = _outside(scaled.raw(scaled.theta[None]), parameters)
+    if away:
+        warnings.append(
+            f"The fitted {', '.join(away)} lies outside the middle 90% of the draws: the fit takes every run as independent, the "
+            "intervals know what runs share. Trust the intervals."
+        )
+    return _in_form(fit, parameters, drawn.theta, "posterior", warnings)
+
+
+def _outside(fitted: dict[str, Array], drawn: dict[str, Array]) -> list[str]:
+    """Return the parameters whose fitted value lies beyond the middle 90% of their draws, exponents and floor only."""
+    found = []
+    for name, values in drawn.items():
+        low, high = np.quantile(values, [0.05, 0.95])
+        slack = 1e-9 * max(abs(low), abs(high))
+        if not name.endswith("coefficient") and not low - slack <= fitted[name][0] <= high + slack:
+            found.append(name)
+    return found
 
 
 def _apart(fit: Estimate | SurfaceEstimate, scaled: Scaled, theta: Array) -> bool:
