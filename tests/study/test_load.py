@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 from stub_lab import StubLaboratory
 
 from tippingpoint import presets
@@ -218,14 +217,6 @@ def test_sources(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
         load_study(binary, (), StubLaboratory())
-
-
-@pytest.mark.parametrize("name", presets.names())
-def test_presets_load(name: str) -> None:
-    study = load_study(name)
-    assert study.config.name == name
-    assert study.config.endpoint is not None, "a preset declares its endpoint before it runs"
-    assert isinstance(yaml.safe_load(presets.read(name)), dict)
 
 
 def test_unknown_preset() -> None:

@@ -26,15 +26,24 @@ def plan(
     settings: SettingsOption = None,
     workers: WorkersOption = None,
     no_timing: Annotated[bool, typer.Option("--no-timing", help="Time no synthetic steps.")] = False,
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="FLOPS", help="Time by FLOPs a second of each worker, e.g. 1e14.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Say what a run would do and why, its time, FLOPs and disk. Writes nothing."""
+    """Say what a run would do and why, its time, FLOPs and disk. Writes nothing.
+
+    A public set of images need not be prepared for a plan.
+    """
+    from tippingpoint.errors import InputError
     from tippingpoint.study.load import load_study, study_directory
     from tippingpoint.study.plan import plan_study
 
-    loaded = load_study(study, settings or [])
+    if rate is not None and not 0 < rate < float("inf"):
+        raise InputError(f"--rate {rate:g}: must be a number of FLOPs a second above 0, such as 1e14.")
+    loaded = load_study(study, settings or [], planning=True)
     root = study_directory(loaded, directory)
-    planned = plan_study(loaded, root, workers=workers, timing=not no_timing)
+    planned = plan_study(loaded, root, workers=workers, timing=not no_timing, rate=rate)
     if json:
         print_json(planned.to_dict())
     else:
@@ -60,6 +69,8 @@ def _tell(planned: Plan) -> None:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     processes = f"{planned.workers} worker{'s' if planned.workers > 1 else ''}"
     time = "not timed" if planned.seconds is None else f"about {duration(planned.seconds)} with {processes}"
-    print(f"Time: {time}. FLOPs: {whole['flops']:.3g}. Disk: {whole['disk_bytes'] / 1e6:.1f} MB. Rows: {planned.rows}.")
+    size = whole["disk_bytes"]
+    disk = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    print(f"Time: {time}. FLOPs: {whole['flops']:.3g}. Disk: {disk}. Rows: {planned.rows}.")
     for note in planned.notes:
         print(f"Note: {note}")

@@ -45,7 +45,7 @@ from tippingpoint.errors import StoreError
 from tippingpoint.files import dump_json, write_atomic
 from tippingpoint.lab.data import (
     ImageSet,
-    describe_image_set,
+    expect_image_set,
     load_image_set,
     nested_subset,
     split_validation,
@@ -97,7 +97,8 @@ def _n_steps(task: Task, own_flops_per_step: float) -> int:
 @lru_cache(maxsize=64)
 def _measure(shape: DeiTShape, n_classes: int) -> tuple[int, int, int]:
     """Return (parameters, parameters of the head, forward FLOPs an image)."""
-    model = build_deit(shape, n_classes, seed=0)
+    with torch.device("meta"):  # counting needs shapes, not weights
+        model = build_deit(shape, n_classes, seed=0)
     return *count_parameters(model), forward_flops(model, shape)
 
 
@@ -117,7 +118,7 @@ def describe(task: Task) -> dict[str, float]:
         can cost: the student never passes.
     """
     data = task["data"]
-    n_classes = describe_image_set(data["name"], data.get("data_dir"))["n_classes"]
+    n_classes = expect_image_set(data["name"], data.get("data_dir"))["n_classes"]
     n_params, n_head, forward = _measure(_shape(task["model"], data), n_classes)
     batch = TrainingSettings.from_dict(task["training"]).batch_size
     n_steps = _n_steps(task, BACKWARD * forward * batch)
@@ -135,7 +136,7 @@ def describe(task: Task) -> dict[str, float]:
 def _guidance_flops(task: Task, n_guided: int, n_checks: int) -> float:
     """Return the FLOPs of the teachers' forward passes, and of what it takes to see that the student passes them."""
     data, guidance = task["data"], _guidance(task)
-    facts = describe_image_set(data["name"], data.get("data_dir"))
+    facts = expect_image_set(data["name"], data.get("data_dir"))
     guides = sum(_measure(_shape(teacher, data), facts["n_classes"])[2] for teacher in _guides(task))
     images = TrainingSettings.from_dict(task["training"]).batch_size * n_guided
     if not guides or guidance is None or guidance.schedule != "until_passed":

@@ -253,8 +253,20 @@ def _endpoint_pretrained(config: StudyConfig, endpoint: Endpoint) -> Iterator[Fa
         yield ("endpoint", "along"), "stage pretrained has no n_finetune; set stage: finetuned or along: n_pretrain"
 
 
-def resolve_images(config: StudyConfig, laboratory: Laboratory) -> tuple[dict[str, ImageFacts], list[Fault]]:
-    """Return the facts of every set that the study names, and a fault for each that cannot be used."""
+def resolve_images(
+    config: StudyConfig, laboratory: Laboratory, *, planning: bool = False
+) -> tuple[dict[str, ImageFacts], list[Fault]]:
+    """Return the facts of every set that the study names, and a fault for each that cannot be used.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        Names the sets.
+    laboratory : Laboratory
+        Knows them.
+    planning : bool, default False
+        A public set that is not prepared will do.
+    """
     facts: dict[str, ImageFacts] = {}
     faults: list[Fault] = []
     named: list[tuple[Loc, str]] = [(("upstream",), config.upstream)]
@@ -266,6 +278,11 @@ def resolve_images(config: StudyConfig, laboratory: Laboratory) -> tuple[dict[st
             facts[name] = laboratory.image_facts(name, config.data_dir, config.validation_fraction)
         except DataError as error:
             faults += [(loc, fault.rstrip(".")) for fault in error.faults]
+            continue
+        absent = facts[name].absent
+        if absent is not None and not planning:
+            remedy = absent.remedy(config.image.size, config.image.channels)
+            faults.append((loc, f"'{absent.name}' is not prepared on this machine: {remedy}"))
     return facts, faults
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TextIO
 __all__ = ["Display", "LiveDisplay", "PlainLines", "Quiet", "Snapshot", "duration", "make_display", "one_line"]
 
 LINE_EVERY = 30.0  # seconds between two plain lines
+LONG = 4 * 86_400  # seconds; longer times are told in days
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,14 @@ class Display(Protocol):
 
 
 def duration(seconds: float) -> str:
-    """Return ``45 s``, ``3 min 20 s`` or ``2 h 05 min``."""
+    """Return ``45 s``, ``3 min 20 s``, ``2 h 05 min`` or ``31 days``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
+    if whole >= LONG:
+        return f"{whole / 86_400:,.0f} days"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 

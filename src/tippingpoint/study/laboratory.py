@@ -12,7 +12,31 @@ from typing import Any, Protocol
 
 from tippingpoint.errors import DataError, MissingExtraError
 
-__all__ = ["ImageFacts", "Laboratory", "RealLaboratory"]
+__all__ = ["Absent", "ImageFacts", "Laboratory", "RealLaboratory"]
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A public set that is not prepared on this machine: enough is known to plan with it, not to train.
+
+    Attributes
+    ----------
+    name : str
+        Its whole set, without classes.
+    layout : str
+        What must lie in the folder that it is prepared from.
+    assumed : str or None
+        What is assumed of its counts: a clause.
+    """
+
+    name: str
+    layout: str
+    assumed: str | None
+
+    def remedy(self, size: int, channels: int) -> str:
+        """Return the command that prepares it for images of this size."""
+        shape = f"--size {size} --channels {channels}"
+        return f"tippingpoint data prepare {self.name} --from FOLDER {shape}, where FOLDER holds {self.layout}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +57,8 @@ class ImageFacts:
         Classes.
     remark : str or None
         How unequal the classes are, where they are: reported, not refused.
+    absent : Absent or None
+        Where the set is not here; then ``fingerprint`` is no set's.
     """
 
     fingerprint: str
@@ -41,6 +67,7 @@ class ImageFacts:
     n_test: int
     n_classes: int
     remark: str | None = None
+    absent: Absent | None = None
 
 
 class Laboratory(Protocol):
@@ -84,7 +111,12 @@ class RealLaboratory:
         import numpy as np
 
         data = _room("tippingpoint.lab.data")
-        about = data.describe_image_set(name, data_dir)
+        about = data.expect_image_set(name, data_dir)
+        if about["absent"] is not None:  # the counts are all that a plan needs, and no image can be chosen
+            held_out = data.subset_count(validation_fraction, about["n_train"])
+            absent = Absent(**about["absent"])
+            pool_size, n_test = about["n_train"] - held_out, about["n_test"]
+            return ImageFacts(about["fingerprint"], pool_size, held_out, n_test, about["n_classes"], absent=absent)
         labels = np.repeat(np.arange(about["n_classes"]), about["train_counts"])
         pool, held = data.split_validation(labels, validation_fraction, about["fingerprint"])
         remark = data.imbalance(labels, about["class_names"])

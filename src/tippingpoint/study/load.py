@@ -101,7 +101,13 @@ def read_source(source: str | Path) -> tuple[str, str]:
     raise ConfigError(f"'{word}' {what}.{did_you_mean(word, known)} Presets: {', '.join(known)}.")
 
 
-def load_study(source: str | Path, overrides: Sequence[str] = (), laboratory: Laboratory | None = None) -> Study:
+def load_study(
+    source: str | Path,
+    overrides: Sequence[str] = (),
+    laboratory: Laboratory | None = None,
+    *,
+    planning: bool = False,
+) -> Study:
     """Read, check and resolve a study.
 
     Parameters
@@ -112,6 +118,8 @@ def load_study(source: str | Path, overrides: Sequence[str] = (), laboratory: La
         ``key.key=value``, applied in order.
     laboratory : Laboratory, optional
         What trains; by default the package's own.
+    planning : bool, default False
+        A public set that is not prepared will do: its maker's counts are enough for a plan, and for nothing else.
 
     Returns
     -------
@@ -129,7 +137,7 @@ def load_study(source: str | Path, overrides: Sequence[str] = (), laboratory: La
         apply_overrides(document, overrides)
     config, told = _validate(document)
     faults = check_config(config)
-    images, more = resolve_images(config, lab)
+    images, more = resolve_images(config, lab, planning=planning)
     faults += more
     n_pretrain: dict[str, int] = {}
     n_finetune: dict[str, dict[str, int]] = {}

@@ -1,7 +1,8 @@
 """What would run and why, and what it costs; nothing is written and nothing is trained.
 
 Times come from cells of the same shape that this directory has finished, else from a few training steps on synthetic
-images, timed here. They leave out the start of the processes (some seconds) and the report.
+images, timed here, else from FLOPs at a stated rate. They leave out the start of the processes (some seconds) and the
+report. A public set that is not prepared is planned with by its maker's counts.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ KEYS = {  # of a task -> of a study file
     "keep_weights": "recipes.distilled.guide",
     "label_smoothing": "recipes.smoothed.label_smoothing",
 }
+LONGEST_TIMED = 1e10  # FLOPs of a step; a few of them are timed in seconds on one core, more would take minutes
 CELL_OVERHEAD = 16_384  # bytes on the disk beside the weights: JSON files, by whole blocks
 
 
@@ -132,7 +134,9 @@ class Plan:
         }
 
 
-def plan_study(study: Study, root: str | Path, *, workers: int | None = None, timing: bool = True) -> Plan:
+def plan_study(
+    study: Study, root: str | Path, *, workers: int | None = None, timing: bool = True, rate: float | None = None
+) -> Plan:
     """Return what a run in this directory would do.
 
     Parameters
@@ -144,7 +148,9 @@ def plan_study(study: Study, root: str | Path, *, workers: int | None = None, ti
     workers : int, optional
         Processes; by default one for each core that may be used.
     timing : bool, default True
-        Time a few synthetic steps of each shape that this directory knows nothing of.
+        Time a few synthetic steps of each shape that this directory knows nothing of, unless that takes minutes.
+    rate : float, optional
+        FLOPs a second of each worker: time is FLOPs by this rate, and nothing is timed.
 
     Returns
     -------
@@ -156,7 +162,15 @@ def plan_study(study: Study, root: str | Path, *, workers: int | None = None, ti
     done = store.done()
     todo = [cell for cell in grid.cells.values() if cell.key not in done]
     reasons = why_new(todo, store)
-    rates = _rates(study, grid, store, todo, timing=timing)
+    large = max((cell.estimate.work / cell.estimate.n_steps for cell in todo), default=0.0)
+    notes = [*store.notes, *_absent(study)]
+    if rate is not None:
+        rates = {shape_of(cell): (cell.estimate.work / cell.estimate.n_steps / rate, False) for cell in todo}
+        notes.append(f"Times are FLOPs at {rate:.3g} a second for each worker, as stated; nothing was timed.")
+    else:
+        rates = _rates(study, grid, store, todo, timing=timing and large <= LONGEST_TIMED)
+    if rate is None and timing and large > LONGEST_TIMED:
+        notes.append(f"A step takes up to {large:.2g} FLOPs, too many to time here: state FLOPs a second with --rate.")
     groups: dict[tuple[str, str], Group] = {}
     times: list[float] = []
     for cell in grid.cells.values():
@@ -180,8 +194,23 @@ def plan_study(study: Study, root: str | Path, *, workers: int | None = None, ti
         count,
         wall,
         endpoint_numbers(study, grid),
-        store.notes,
+        notes,
     )
+
+
+def _absent(study: Study) -> list[str]:
+    """Return a sentence for every set that is not prepared: how to, and what the plan counts on."""
+    image, notes = study.config.image, {}
+    for facts in study.images.values():
+        if facts.absent is not None:
+            count = facts.n_pool + facts.n_validation + facts.n_test
+            size = f"{count * image.size**2 * image.channels / 1e9:.3g} GB at {image.size}x{image.size}"
+            assumed = f"; assumed: {facts.absent.assumed}" if facts.absent.assumed else ""
+            notes[facts.absent.remedy(image.size, image.channels)] = (
+                f"'{facts.absent.name}' is not prepared on this machine, and 'run' needs it: "
+                f"{facts.absent.remedy(image.size, image.channels)}. Planned with {count:,} images, {size}{assumed}."
+            )
+    return list(notes.values())
 
 
 def _add_cost(group: Group, cell: Cell, seconds: float | None) -> None:

@@ -7,7 +7,13 @@ needs it, and only it may fetch anything.
 from tippingpoint.lab.data.checks import check_image_set, find_overlaps
 from tippingpoint.lab.data.images import ImageSet, SharedImages, find_copies, imbalance, shared_images
 from tippingpoint.lab.data.prepare import prepare_image_set
-from tippingpoint.lab.data.registry import available_sets, describe_image_set, load_image_set, public_sets
+from tippingpoint.lab.data.registry import (
+    available_sets,
+    describe_image_set,
+    expect_image_set,
+    load_image_set,
+    public_sets,
+)
 from tippingpoint.lab.data.subsets import nested_subset, split_validation, subset_count
 
 __all__ = [
@@ -16,6 +22,7 @@ __all__ = [
     "available_sets",
     "check_image_set",
     "describe_image_set",
+    "expect_image_set",
     "find_copies",
     "find_overlaps",
     "imbalance",

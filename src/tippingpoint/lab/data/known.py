@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["KNOWN", "Known"]
+__all__ = ["KNOWN", "Known", "even_counts", "expected_counts"]
 
 IMAGENET_TERMS = "ImageNet's terms: research and teaching, not for commerce"
 
@@ -143,3 +143,34 @@ KNOWN: dict[str, Known] = {
         "https://cs.stanford.edu/~acoates/stl10/",
     ),
 }
+
+
+def expected_counts(name: str) -> tuple[int, int, str | None]:
+    """Return how many images a public set has that nobody has prepared here, and what is assumed in this.
+
+    Parameters
+    ----------
+    name : str
+        A key of `KNOWN`.
+
+    Returns
+    -------
+    n_train, n_test : int
+        Its maker's numbers; where a class list decides, ImageNet-1k's by the number of classes.
+    assumed : str or None
+        A clause that says so; None where the maker states both.
+    """
+    known, whole = KNOWN[name], KNOWN["imagenet1k"]
+    if known.n_train is not None and known.n_test is not None:
+        return known.n_train, known.n_test, None
+    assert whole.n_train is not None  # noqa: S101 - stated above
+    assert whole.n_test is not None  # noqa: S101
+    share = known.n_classes / whole.n_classes
+    n_train, n_test = round(share * whole.n_train), round(share * whole.n_test)
+    clause = f"{n_train:,} training images, ImageNet-1k's mean for {known.n_classes} classes; its class list decides"
+    return n_train, n_test, clause
+
+
+def even_counts(n_images: int, n_classes: int) -> tuple[int, ...]:
+    """Return images of every class where they are spread as evenly as can be."""
+    return tuple(n_images // n_classes + (place < n_images % n_classes) for place in range(n_classes))

@@ -12,12 +12,24 @@ from tippingpoint.errors import DataError, EnvironmentFault, TippingPointError, 
 from tippingpoint.lab.data import own
 from tippingpoint.lab.data.builtin import BUILTIN, SetSummary
 from tippingpoint.lab.data.images import ImageSet
-from tippingpoint.lab.data.known import KNOWN
+from tippingpoint.lab.data.known import KNOWN, even_counts, expected_counts
 from tippingpoint.lab.data.prepared import DATA_VARIABLE, data_folder, is_prepared
 from tippingpoint.lab.data.resize import check_shape, resize_images
 from tippingpoint.lab.data.views import parse_name, view_set, view_summary
 
-__all__ = ["available_sets", "describe_image_set", "find_prepared", "load_image_set", "public_sets", "stored_shape"]
+__all__ = [
+    "available_sets",
+    "describe_image_set",
+    "expect_image_set",
+    "find_prepared",
+    "load_image_set",
+    "public_sets",
+    "stored_shape",
+]
+
+
+class _NotPreparedError(DataError):
+    """A public set is named that is not on this machine."""
 
 
 def available_sets() -> dict[str, str]:
@@ -144,7 +156,49 @@ def describe_image_set(name: str, data_dir: str | Path | None = None) -> dict[st
     base, classes, path = _resolve(name, data_dir)
     with _readable(path):
         whole: SetSummary = BUILTIN[base].summarise() if path is None else own.summarise_own(path)
-    summary = view_summary(name, whole, classes)
+    return _told(view_summary(name, whole, classes))
+
+
+def expect_image_set(name: str, data_dir: str | Path | None = None) -> dict[str, Any]:
+    """Return what `describe_image_set` does; of a public set that is not prepared, what is known of it beforehand.
+
+    Parameters
+    ----------
+    name : str
+        As for `load_image_set`.
+    data_dir : str or Path, optional
+        As for `load_image_set`.
+
+    Returns
+    -------
+    dict
+        As of `describe_image_set`, and ``absent``: None, or of a set that is not prepared the whole set's ``name``, the
+        ``layout`` of its source, and what is ``assumed`` (a clause, or None). Then the ``fingerprint`` is no set's and
+        the images are spread evenly over the classes.
+
+    Raises
+    ------
+    DataError
+        There is no such set, or it is damaged.
+    """
+    try:
+        return {**describe_image_set(name, data_dir), "absent": None}
+    except _NotPreparedError:
+        base, classes = parse_name(name)
+    n_classes = KNOWN[base].n_classes
+    n_train, n_test, assumed = expected_counts(base)
+    whole = SetSummary(
+        even_counts(n_train, n_classes),
+        even_counts(n_test, n_classes),
+        tuple(map(str, range(n_classes))),
+        f"not prepared: {base}",
+    )
+    absent = {"name": base, "layout": KNOWN[base].layout, "assumed": assumed}
+    return {**_told(view_summary(name, whole, classes)), "absent": absent}
+
+
+def _told(summary: SetSummary) -> dict[str, Any]:
+    """Return a summary as `describe_image_set` gives it."""
     return {
         "n_train": sum(summary.train_counts),
         "n_test": sum(summary.test_counts),
@@ -193,7 +247,7 @@ def _resolve(name: str, data_dir: str | Path | None) -> tuple[str, tuple[int, ..
         if found is not None or own_images:
             return base, classes, found or path
     if base in KNOWN:
-        raise DataError(
+        raise _NotPreparedError(
             f"'{base}' is not prepared on this machine (looked in {start} and {_shared()}): tippingpoint data prepare "
             f"{base} --from FOLDER, where {KNOWN[base].layout} lies."
         )
