@@ -194,7 +194,7 @@ def test_what_only_the_images_show_is_found_before_anything_starts(
     (tmp_path / "mine/train/a/0.png").write_bytes(b"no image")
     assert cli.main(["run", "smoke", *MINE]) == 2
     more = capsys.readouterr()
-    assert "0.png: cannot be decoded" in more.err
+    assert "0.png: is not an image that Pillow knows" in more.err
     assert (said.out, more.out) == ("", "")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"], "nothing is started, nothing is written"
 
@@ -209,7 +209,7 @@ def test_overlap_and_imbalance_are_told_and_kept(capsys: pytest.CaptureFixture[s
     assert notes == [
         "./mine: The classes are unequal: 'a' has 30 images and 'b' has 60, 2 times as many; "
         "subsets keep these shares.",
-        "1 training image of ./mine is also a test image of ./mine.",
+        "1 training image of ./mine is also a test image of ./mine (by number from 0: 23 is 2).",
     ]
     progress = json.loads(Path("studies/smoke/progress.json").read_text(encoding="utf-8"))
     assert progress["notes"] == notes
