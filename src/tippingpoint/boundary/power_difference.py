@@ -250,7 +250,7 @@ class PowerDifference:
 
     @cached_property
     def _pieces(self) -> _Pieces:
-        """The case list of THEORY.md: the pieces of one sign and the crossings between them."""
+        """The case list of docs/theory.md: the pieces of one sign and the crossings between them."""
         offset, a, alpha, b, _ = self._folded
         if a == 0 or b == 0:
             return self._single_power()

@@ -21,7 +21,7 @@ that is not told from 0 is often exactly 0, which a draw of a truncated Gaussian
 at prior odds of 1.5. How often the intervals cover the truth is measured by benchmarks/coverage.py.
 
 The temperature is 1: this is for parameters and curves *within* the data. Extrapolation far beyond them needs a
-temperature of its own (THEORY, last section) and shares nothing with this.
+temperature of its own (:mod:`tippingpoint.fitting.tempered`) and shares nothing with this.
 
 Notation
 --------

@@ -4,7 +4,7 @@ r"""No law taken for granted: additive and multiplying laws, averaged by what ea
 
 with s_l the mean squared log error of law l on the largest scales of F axes, each held out (training rows alone).
 Where one law is clearly right the average is that law; where none is, it stands between them. Additive and multiplying
-laws are averaged because which of them holds is an open question (THEORY, "Which law matters in several axes"); laws
+laws are averaged because which of them holds is an open question (docs/fitting.md, "Several axes"); laws
 that bend in other ways are compared by ``tippingpoint compare``.
 
 An interval is that of the averaged draws, widened by how far the laws lie apart: on each side the distance d becomes

@@ -105,7 +105,7 @@ def attention_maps(model: nn.Module, images: torch.Tensor, temperature: float = 
     images : torch.Tensor
         (B, channels, height, width), normalised as in training.
     temperature : float, default 1
-        tau_a of THEORY.
+        tau_a of docs/theory.md, "The loss".
 
     Returns
     -------
