@@ -17,7 +17,7 @@ __all__ = ["noise_codes", "shared_noise"]
 
 
 def shared_noise(both: pd.DataFrame, side: NDArray[np.intp], axes: list[str]) -> CrossedGroups:
-    """Return which runs of two recipes, or more, share noise: the components of :func:`noise_codes` that the runs tell apart.
+    """Return which runs of two recipes, or more, share noise: the components of :func:`noise_codes` that can be told.
 
     Parameters
     ----------

@@ -143,8 +143,8 @@ def _posterior(fit: Estimate | SurfaceEstimate, resamples: int, random_state: in
     away = _outside(scaled.raw(scaled.theta[None]), parameters)
     if away:
         warnings.append(
-            f"The fitted {', '.join(away)} lies outside the middle 90% of the draws: the fit takes every run as independent, the "
-            "intervals know what runs share. Trust the intervals."
+            f"The fitted {', '.join(away)} lies outside the middle 90% of the draws: the fit takes every run as "
+            "independent, the intervals know what runs share. Trust the intervals."
         )
     return _in_form(fit, parameters, drawn.theta, "posterior", warnings)
 
