@@ -139,6 +139,31 @@ def test_a_view_of_an_absent_set_is_planned_too() -> None:
         load_study("scale-up", ["upstream=cifar11"], planning=True)
 
 
+def test_studies_of_several_alphas_share_what_has_no_alpha() -> None:
+    def cells(alpha: float) -> dict[str, set[str]]:
+        study = load_study("paper-alpha", [f"recipes.distilled.label_weight={alpha}"], planning=True)
+        found: dict[str, set[str]] = {}
+        for cell in build_grid(study).cells.values():
+            found.setdefault(str(cell.where["recipe"]), set()).add(cell.key)
+        return found
+
+    one, other = cells(0.1), cells(0.9)
+    assert one["scratch"] == other["scratch"]
+    assert not one["distilled"] & other["distilled"]
+
+
+def test_the_two_schedules_share_all_but_the_length() -> None:
+    fixed = "pretraining.length={steps: 400}"
+    assert fixed in presets.read("schedule"), "the command at its head is the one held here"
+    epochs, steps = load_study("schedule"), load_study("schedule", [fixed, "name=schedule-steps"])
+    counts = {
+        study.config.name: {cell.task["n_images"]: cell.estimate.n_steps for cell in build_grid(study).cells.values()}
+        for study in (epochs, steps)
+    }
+    assert set(counts["schedule-steps"].values()) == {400}
+    assert (counts["schedule"][225], counts["schedule"][7200]) == (71, 2250)
+
+
 # --- to the end, at toy scale ---
 
 

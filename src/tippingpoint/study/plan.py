@@ -162,14 +162,14 @@ def plan_study(
     done = store.done()
     todo = [cell for cell in grid.cells.values() if cell.key not in done]
     reasons = why_new(todo, store)
-    large = max((cell.estimate.work / cell.estimate.n_steps for cell in todo), default=0.0)
     notes = [*store.notes, *_absent(study)]
     if rate is not None:
         rates = {shape_of(cell): (cell.estimate.work / cell.estimate.n_steps / rate, False) for cell in todo}
         notes.append(f"Times are FLOPs at {rate:.3g} a second for each worker, as stated; nothing was timed.")
     else:
-        rates = _rates(study, grid, store, todo, timing=timing and large <= LONGEST_TIMED)
-    if rate is None and timing and large > LONGEST_TIMED:
+        rates = _rates(study, grid, store, todo, timing=timing)
+    large = max((cell.estimate.work / cell.estimate.n_steps for cell in todo if shape_of(cell) not in rates), default=0)
+    if timing and large:
         notes.append(f"A step takes up to {large:.2g} FLOPs, too many to time here: state FLOPs a second with --rate.")
     groups: dict[tuple[str, str], Group] = {}
     times: list[float] = []
@@ -238,7 +238,7 @@ def _rates(
             total[1] += grid.cells[key].estimate.n_steps
     rates = {shape: (seconds / steps, True) for shape, (seconds, steps) in sums.items() if steps}
     for shape, cell in wanted.items():
-        if shape not in rates and timing:
+        if shape not in rates and timing and cell.estimate.work <= LONGEST_TIMED * cell.estimate.n_steps:
             rates[shape] = (study.laboratory.time_step(cell.task), False)
     return rates
 
