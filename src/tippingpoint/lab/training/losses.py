@@ -135,7 +135,7 @@ def output_divergence(student: torch.Tensor, teachers: Sequence[torch.Tensor], t
     """
     target = torch.stack([(logits / temperature).softmax(dim=-1) for logits in teachers]).mean(dim=0)
     log_student = (student / temperature).log_softmax(dim=-1)
-    return F.kl_div(log_student, target, reduction="batchmean")  # 'batchmean' divides by B; 'mean' would weaken the term by the number of classes
+    return F.kl_div(log_student, target, reduction="batchmean")  # 'batchmean': over B, not over B x classes
 
 
 def attention_divergence(student: Sequence[torch.Tensor], teachers: Sequence[Sequence[torch.Tensor]]) -> torch.Tensor:
