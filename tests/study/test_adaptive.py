@@ -17,7 +17,7 @@ import pytest
 
 import tippingpoint
 from tippingpoint.errors import ConfigError, InputError
-from tippingpoint.study.adaptive import RECORD, Adaptive, Until, read_until, with_extra_seeds
+from tippingpoint.study.adaptive import RECORD, Adaptive, Until, left_out, read_until, with_extra_seeds
 from tippingpoint.study.execute import Outcome, run_study
 from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study
@@ -192,3 +192,20 @@ def test_extra_seeds_are_blocks_of_their_own(load: Load) -> None:
     assert [block.seed for block in more.config.all_blocks()] == [0, 1, 2, 3]
     assert with_extra_seeds(plain, 0) is plain
     assert set(build_grid(plain).cells) < set(build_grid(more).cells), "what is done stays done"
+
+
+def test_cells_of_further_blocks_are_missed_by_a_run_without_them(
+    load: Load, study: Study, study_text: str, tmp_path: Path, environment: Environment
+) -> None:
+    root = tmp_path / "study"
+    chooser, _ = go(study, root, environment)
+    assert left_out(root, chooser.grid.cells) == []
+    plain = load(study_text, *SETTINGS)
+    run_study(plain, root, workers=2, environment=environment)
+    listed = {json.loads(line)["key"] for line in (root / "cells.jsonl").read_text(encoding="utf-8").splitlines()}
+    missed = left_out(root, listed)
+    assert missed
+    assert {chooser.grid.cells[key].where["seed"] for key in missed}.isdisjoint(
+        block.seed for block in plain.config.all_blocks()
+    )
+    assert left_out(tmp_path, listed) == []

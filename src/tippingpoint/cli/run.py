@@ -68,6 +68,8 @@ def run(
     if chooser is not None:
         chooser.note = display.note
     outcome = run_study(loaded, root, workers=workers, display=display, choose=chooser)
+    more = _left_out(root)
+    outcome.notes.extend(more)
     report, answer, fault = None, None, None
     if not no_report and outcome.state != "interrupted" and outcome.n_rows:
         if not json:
@@ -78,6 +80,8 @@ def run(
         print_json({**_summary(outcome, report, fault), "adaptive": found})
     else:
         _tell(outcome, report, answer, fault)
+        for note in more:
+            print(f"Note: {note}")
         if chooser is not None and chooser.ended:
             print(f"Stopped: {chooser.ended}. {root / 'adaptive.jsonl'} says why every cell was trained.")
     return outcome.exit_code
@@ -116,6 +120,21 @@ def _adaptive(
     if faults:
         raise InputError(faults)
     return {"until": sharp, "predict": place, "most_cells": most_cells}
+
+
+def _left_out(root: Path) -> list[str]:
+    """Say how many cells an adaptive run of this directory chose that the study of this run does not have."""
+    if not (root / "adaptive.jsonl").is_file():
+        return []
+    from tippingpoint.advice.next_study import read_cells
+    from tippingpoint.study.adaptive import left_out
+
+    others = left_out(root, {str(cell["key"]) for cell in read_cells(root)})
+    said = (
+        f"runs.csv leaves out {len(others)} cells of further seed blocks that an adaptive run chose; they are kept, "
+        "and --adaptive with the same --extra-seeds tells them again."
+    )
+    return [said] if others else []
 
 
 def _report(root: Path) -> tuple[Path | None, str | None, str | None]:

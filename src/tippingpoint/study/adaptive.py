@@ -26,7 +26,7 @@ from tippingpoint.study.load import Study
 if TYPE_CHECKING:
     from tippingpoint.advice.next_result import Candidate, Next
 
-__all__ = ["RECORD", "Adaptive", "Until", "read_until", "with_extra_seeds"]
+__all__ = ["RECORD", "Adaptive", "Until", "left_out", "read_until", "with_extra_seeds"]
 
 RECORD = "adaptive.jsonl"
 SCHEMA_VERSION = 1  # of the record
@@ -263,6 +263,24 @@ def _first_set(study: Study, grid: Grid, endpoint: Mapping[str, Any]) -> list[st
         for cell in rows
         if cell.where[along] in sizes and (cell.where["subset_seed"], cell.where["seed"]) in blocks
     ]
+
+
+def left_out(root: Path, known: Collection[str]) -> list[str]:
+    """Return the cells that adaptive runs of a directory chose and that are not among the study's.
+
+    Parameters
+    ----------
+    root : Path
+        The study directory.
+    known : collection of str
+        Keys of the cells of the study as it is configured now.
+
+    Returns
+    -------
+    list of str
+        Keys: cells of further seed blocks (``--extra-seeds``), which stay in the store but not in ``runs.csv``.
+    """
+    return sorted({key for one in _read_record(root / RECORD) for key in one["cells"]} - set(known))
 
 
 def _read_record(path: Path) -> list[dict[str, Any]]:
