@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.fitting.blocks import blocks_of
-from tippingpoint.fitting.crossed import CrossedGroups, crossed_groups
+from tippingpoint.fitting.crossed import CrossedGroups, crossed, crossed_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,11 +55,6 @@ def noise_codes(
     """
     blocks = blocks_of(both)
     sizes = {axis: both[axis].astype(object).where(both[axis].notna(), 0.0).factorize()[0] for axis in axes}
-
-    def crossed(*parts: NDArray[np.intp]) -> NDArray[np.intp]:
-        codes = np.unique(np.stack(parts, axis=1), axis=0, return_inverse=True)[1]
-        return np.asarray(codes, dtype=np.intp).ravel()
-
     cells = crossed(side, *sizes.values())
     if blocks.kind != "seed blocks":
         return {"checkpoint": blocks.codes}, cells

@@ -133,7 +133,7 @@ class Posterior(NamedTuple):
         """Return shapes (T, q), weights (T, m), loss (T,) and G of a large cloud, at the mean variance ratios."""
         data = self.data
         cloud = _make_cloud(data, self.centre, self.spread, size, _ROUNDS)
-        linear, loss, gram, _ = _solve(data, cloud.products, _mean(self.nodes))
+        linear, loss, gram, _ = _solve(data, data.groups.weigh(cloud.products, _mean(self.nodes)))
         inside = data.space.inside(cloud.x)
         return cloud.shape[inside], linear[inside], loss[inside], gram[inside]
 
@@ -205,7 +205,8 @@ def _explore(data: _Data, x: Array) -> tuple[Posterior, Array, Array]:
     best_loss = np.inf
     for turn in range(_ROUNDS):
         cloud = _make_cloud(data, centre, spread, 1.0, turn)
-        levels, losses = zip(*(_levels(law, cloud, mean) for law in laws), strict=True)
+        full = data.groups.weigh(cloud.products, mean)
+        levels, losses = zip(*(_judged(law, cloud, _solve(law, full)[1]) for law in laws), strict=True)
         level, loss = np.logaddexp.reduce(levels), losses[0]
         if loss.min() < best_loss:
             best_loss, best_x = float(loss.min()), cloud.x[int(np.argmin(loss))]
@@ -285,9 +286,8 @@ def _products(data: _Data, shape: Array) -> Inner:
     return Inner(np.concatenate(plain), np.concatenate(sums))
 
 
-def _solve(data: _Data, products: Inner, node: Node) -> tuple[Array, Array, Array, Array]:
-    """Return weights (T, m), loss (T,), G (T, f, f) and h (T, f) of the f weights of the law."""
-    full = data.groups.weigh(products, node)
+def _solve(data: _Data, full: Array) -> tuple[Array, Array, Array, Array]:
+    """Return weights (T, m), loss (T,), G (T, f, f) and h (T, f) of the f weights, from what a node weighs."""
     free, total = data.free, full[:, -1, -1]
     gram, right = full[:, free[:, None], free], full[:, free, -1]
     linear = np.zeros((len(full), full.shape[1] - 1))
@@ -302,12 +302,8 @@ def _nonnegative(data: _Data, gram: Array, right: Array) -> tuple[Array, Array]:
     return solve_bounded(gram, right, data.formula.weights.index("floor"), *data.bounds)
 
 
-def _levels(data: _Data, cloud: _Cloud, node: Node) -> tuple[Array, Array]:
-    """Return log posterior (up to a constant) and loss of every tuple."""
-    return _judged(data, cloud, _solve(data, cloud.products, node)[1])
-
-
 def _judged(data: _Data, cloud: _Cloud, loss: Array) -> tuple[Array, Array]:
+    """Return log posterior (up to a constant) and loss of every tuple, those beyond the bounds shut out."""
     freedom = max(len(data.target) - data.unknown, 1)
     level = -freedom / 2 * np.log(loss) + data.space.log_prior(cloud.x)
     inside = data.space.inside(cloud.x)
@@ -335,7 +331,7 @@ def _linear(data: _Data, x: Array, node: Node | None) -> Array:
         linear, free = np.zeros(columns.shape[1]), data.free
         linear[free] = _nonnegative(data, gram[:, free[:, None], free], (columns @ data.target)[:, free])[0][0]
         return linear
-    found: Array = _solve(data, _products(data, data.space.shape(x[None])), node)[0][0]
+    found: Array = _solve(data, data.groups.weigh(_products(data, data.space.shape(x[None])), node))[0][0]
     return found
 
 
@@ -349,8 +345,11 @@ def _draw(found: Posterior, resamples: int, generator: np.random.Generator) -> P
     m = len(data.formula.weights)
     theta = np.empty((resamples, m + cloud.shape.shape[1]))
     effective = []
+    last = -1
     for place, rows in zip(picked, np.array_split(generator.permutation(resamples), len(picked)), strict=True):
-        parts = [_weigh(law, cloud, found.nodes[place]) for law in laws]
+        if place != last:  # places ascend, and a heavy one comes several times
+            full = data.groups.weigh(cloud.products, found.nodes[place])
+            parts, last = [_weigh(law, cloud, full) for law in laws], place
         chosen = systematic(_odds([part[1] for part in parts], len(data.target)), len(rows), generator)
         for which, (share, _, solution) in enumerate(parts):
             own = rows[chosen == which]
@@ -361,9 +360,9 @@ def _draw(found: Posterior, resamples: int, generator: np.random.Generator) -> P
     return PosteriorDraws(theta, float(np.median(effective)))
 
 
-def _weigh(data: _Data, cloud: _Cloud, node: Node) -> tuple[Array, float, tuple[Array, Array, Array, Array]]:
+def _weigh(data: _Data, cloud: _Cloud, full: Array) -> tuple[Array, float, tuple[Array, Array, Array, Array]]:
     """Return the weight of every tuple, the least loss, and what drawing the weights needs."""
-    solution = _solve(data, cloud.products, node)
+    solution = _solve(data, full)
     level, loss = _judged(data, cloud, solution[1])
     score = np.where(np.isfinite(level), level - cloud.proposal, -np.inf)
     share = np.exp(score - score.max())
