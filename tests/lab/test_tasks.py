@@ -96,8 +96,7 @@ def test_guided_and_scratch_students_differ_by_the_guidance_alone(tmp_path: Path
 def test_a_grown_student_starts_as_the_small_model(tmp_path: Path) -> None:
     small_result, small = done(changed(PRETRAIN, model=SMALL), tmp_path / "small")
     task = changed(PRETRAIN, grown_from=SMALL)
-    shape = tasks._shape(MODEL, task["data"])
-    model = tasks._start(task, shape, 5, {"grown_from": small}).eval()
+    model = tasks._start(task, 5, {"grown_from": small}).eval()
     images = torch.randn(8, 1, 14, 14)
     with torch.no_grad():
         torch.testing.assert_close(model(images), tasks.load_model(small)(images), rtol=1e-4, atol=1e-5)
@@ -121,11 +120,11 @@ def test_a_distillation_token_is_pretrained_scored_and_fine_tuned(tmp_path: Path
     assert result["flops"] > plain["flops"], "one token more"
     assert result["scores"]["error"] < 0.6
     stored = load_file(folder / "weights.safetensors")
-    start = tasks.build_deit(tasks._shape(model, task["data"]), 5, 0).state_dict()
+    start = tasks._start(task, 5, {}).state_dict()
     assert not torch.equal(stored["head_dist.weight"], start["head_dist.weight"])
     assert torch.equal(tasks.load_model(folder).state_dict()["dist_token"], stored["dist_token"])
     tune = changed(FINETUNE, model=model)
-    begun = tasks._start(tune, tasks._shape(model, tune["data"]), 5, {"init": folder}).state_dict()
+    begun = tasks._start(tune, 5, {"init": folder}).state_dict()
     assert torch.equal(begun["dist_token"], stored["dist_token"])
     assert not torch.equal(begun["head_dist.weight"], stored["head_dist.weight"]), "both heads are fresh"
     tuned, _ = done(tune, tmp_path / "tuned", init=folder)
@@ -156,8 +155,7 @@ def test_fine_tuning_starts_from_the_pretrained_trunk(tmp_path: Path) -> None:
     _, pretrained = done(PRETRAIN, tmp_path / "pretrained")
     still = changed(FINETUNE, training={**FINETUNE["training"], "length": {"steps": 1}, "learning_rate": 1e-30})
     still["training"].update(warmup_learning_rate=0.0, final_learning_rate=0.0, weight_decay=0.0)
-    shape, n_classes = tasks._shape(MODEL, FINETUNE["data"]), 5
-    model = tasks._start(still, shape, n_classes, {"init": pretrained})
+    model = tasks._start(still, 5, {"init": pretrained})
     stored = load_file(pretrained / "weights.safetensors")
     trunk = {name for name in stored if not name.startswith("head.")}
     assert all(torch.equal(model.state_dict()[name], stored[name]) for name in trunk)

@@ -13,15 +13,12 @@ so short that the open way is the faster one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from timm.layers import Attention
-from torch import nn
 
-__all__ = ["MappedAttention", "attention_maps", "recording"]
+__all__ = ["MappedAttention"]
 
 # Tokens up to which the open way is taken on a CPU: at the presets' 17 tokens its training steps are the faster ones
 # (compare ``lab.tasks.time_step`` with this at 64 and at 0); beyond, nothing was measured and timm's choice stands.
@@ -62,60 +59,3 @@ class MappedAttention(Attention):  # type: ignore[misc]
             self.attention_map = softened.float().mean(dim=1)
         out = (self.attn_drop(attention) @ v).transpose(1, 2).reshape(B, N, self.attn_dim)
         return self.proj_drop(self.proj(self.norm(out)))  # type: ignore[no-any-return]
-
-
-def _layers(model: nn.Module) -> list[MappedAttention]:
-    return [module for module in model.modules() if isinstance(module, MappedAttention)]
-
-
-@contextmanager
-def recording(model: nn.Module, temperature: float = 1.0) -> Iterator[list[MappedAttention]]:
-    """Record attention maps while the block runs.
-
-    Parameters
-    ----------
-    model : nn.Module
-        A model of ``build_deit``.
-    temperature : float, default 1
-        tau_a, by which the scores are divided before the softmax of the map (not of the attention that is used).
-
-    Yields
-    ------
-    list of MappedAttention
-        One layer for each block, first to last; after a forward pass each holds its ``attention_map``.
-    """
-    layers = _layers(model)
-    for layer in layers:
-        layer.map_temperature = float(temperature)
-    try:
-        yield layers
-    finally:
-        for layer in layers:
-            layer.map_temperature = None
-            layer.attention_map = None
-
-
-def attention_maps(model: nn.Module, images: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
-    """Return the attention maps of a batch, averaged over heads.
-
-    Parameters
-    ----------
-    model : nn.Module
-        A model of ``build_deit``.
-    images : torch.Tensor
-        (B, channels, height, width), normalised as in training.
-    temperature : float, default 1
-        tau_a of docs/theory.md, "The loss".
-
-    Returns
-    -------
-    torch.Tensor
-        (depth, B, N, N), float32; rows sum to 1.
-    """
-    training = model.training
-    model.eval()
-    with torch.no_grad(), recording(model, temperature) as layers:
-        model(images)
-        maps = torch.stack([layer.attention_map for layer in layers if layer.attention_map is not None])
-    model.train(training)
-    return maps

@@ -14,13 +14,12 @@ import torch
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from tippingpoint.errors import ConfigError
-from tippingpoint.lab.models.attention import MappedAttention, recording
+from tippingpoint.lab.models.attention import MappedAttention
 from tippingpoint.lab.seeds import derive_seed
 
-__all__ = ["DeiTShape", "build_deit", "count_parameters", "forward_flops"]
+__all__ = ["DeiTShape", "build_deit"]
 
 
 @dataclass(frozen=True)
@@ -132,33 +131,3 @@ def _with_token(plain: VisionTransformer, shape: DeiTShape, n_classes: int, seed
     state["pos_embed"] = torch.cat([plain.pos_embed[:, :1], own, plain.pos_embed[:, 1:]], dim=1).detach()
     model.load_state_dict(state)
     return model
-
-
-def count_parameters(model: VisionTransformer) -> tuple[int, int]:
-    """Return (parameters without the classification head, parameters of the head).
-
-    A distillation token, its position and its head count with the head: models with and without it are one size.
-    """
-    if isinstance(model, VisionTransformerDistilled):
-        head = sum(weight.numel() for part in model.get_classifier() for weight in part.parameters())
-        head += model.dist_token.numel() + model.embed_dim
-    else:
-        head = sum(weight.numel() for weight in model.get_classifier().parameters())
-    return sum(weight.numel() for weight in model.parameters()) - head, head
-
-
-def forward_flops(model: VisionTransformer, shape: DeiTShape) -> int:
-    """Return the floating-point operations of one image's forward pass (a multiply-add is two).
-
-    Matrix products alone are counted, by torch's own counter, attention's included. One training step costs three
-    forward passes (one forward, two backward).
-    """
-    parameter = next(model.parameters())
-    image = torch.zeros(1, shape.channels, shape.image_size, shape.image_size, device=parameter.device)
-    training = model.training
-    model.eval()
-    # Recorded attention is made of plain matrix products, which the counter knows on every device.
-    with torch.no_grad(), recording(model), FlopCounterMode(display=False) as counter:
-        model(image)
-    model.train(training)
-    return int(counter.get_total_flops())

@@ -23,28 +23,31 @@ import math
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from tippingpoint.errors import ConfigError
 
 __all__ = ["grow"]
 
 
-def grow(small: VisionTransformer, large: VisionTransformer) -> None:
+def grow(small: nn.Module, large: nn.Module) -> None:
     """Write a small model into a larger one, in place.
 
     Parameters
     ----------
-    small : timm.models.vision_transformer.VisionTransformer
+    small : nn.Module
         Trained, of ``build_deit``.
-    large : timm.models.vision_transformer.VisionTransformer
+    large : nn.Module
         Freshly built: wider by whole heads, with the same depth, head width, patches and classes. Afterwards its logits
         are the small model's, but for rounding.
 
     Raises
     ------
     ConfigError
-        The two differ in more than their heads, or the second has fewer.
+        The two differ in more than their heads, or the second has fewer, or one is no DeiT.
     """
+    if not (isinstance(small, VisionTransformer) and isinstance(large, VisionTransformer)):
+        raise ConfigError("grown: only a DeiT grows into a larger one; give both models by their heads.")
     _check(small, large)
     old, scale = small.state_dict(), math.sqrt(large.embed_dim / small.embed_dim)
     with torch.no_grad():

@@ -4,7 +4,7 @@ r"""The whole loss of small-to-large guidance (Eq. 3 plus the alignment of atten
 
 Notation
 --------
-B images, C classes, N tokens, T teachers, K layers.
+B images, C classes, N tokens, H x W positions, T teachers, K layers of the student, K_T of a teacher.
 
 =========  ==============  ==========================================================================
 symbol     shape           meaning
@@ -14,11 +14,18 @@ tau        scalar          temperature of the soft targets
 p_T, p_S   (B, C)          softened probabilities of teacher(s) and student
 P_T, P_S   (K, B, N, N)    attention maps at tau_a, averaged over heads (and over teachers)
 A          nats            KL(P_T || P_S): summed over keys, averaged over queries, layers and batch
+Q_T, Q_S   (K, B, H W)     spatial maps of convolutional networks, each divided by its length (2-norm)
+A          none            of those: |Q_T - Q_S|^2 summed over positions, averaged over stages and batch
 =========  ==============  ==========================================================================
 
 Several teachers are one: the target is the mean of their softened probabilities. The mean of their KLs equals the KL
 to that mean up to a constant; their sum would multiply the weight by T. KL is averaged over the batch, not over batch
 x classes, which would weaken it by the number of classes. Plain training is w = 1 and w_att = 0.
+
+Depths may differ: layer k of the student (from 1) listens to layer :math:`\lceil k K_T / K \rceil` of the teacher, that
+at the same relative depth; the last listens to the last. Spatial maps are attention transfer (Zagoruyko & Komodakis
+2017, arXiv:1612.03928, Eq. 2), but for the square of the distance: it has a gradient where the maps agree. It lies in
+[0, 2]. A teacher's map of another resolution is brought to the student's by averaging over areas.
 
 The guidance may change over a training (``SCHEDULES``): stay as it is, decay in a straight line to plain training, or
 end once the student errs less than its teachers on images held out (the idea of arXiv:2604.15451).
@@ -33,10 +40,21 @@ import torch
 from torch.nn import functional as F
 
 from tippingpoint.errors import ConfigError
+from tippingpoint.lab.seeds import generator
 
-__all__ = ["SCHEDULES", "Guidance", "attention_divergence", "guided_loss", "output_divergence"]
+__all__ = [
+    "SCHEDULES",
+    "SHUFFLES",
+    "Guidance",
+    "attention_divergence",
+    "guided_loss",
+    "output_divergence",
+    "shuffled_order",
+    "spatial_distance",
+]
 
 SCHEDULES = ("constant", "decayed", "until_passed")
+SHUFFLES = ("images", "within_class")
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,8 @@ class Guidance:
         One of `SCHEDULES`.
     check_every : int, default 50
         With ``until_passed``: steps between two comparisons with the teachers.
+    shuffle : {"images", "within_class"}, optional
+        A control: each image is given what the teacher says of another one of its batch (see `shuffled_order`).
 
     Raises
     ------
@@ -70,6 +90,7 @@ class Guidance:
     attention_temperature: float = 1.0
     schedule: str = "constant"
     check_every: int = 50
+    shuffle: str | None = None
 
     def __post_init__(self) -> None:
         faults = []
@@ -82,6 +103,8 @@ class Guidance:
                 faults.append(f"guidance: {name} is {getattr(self, name)}; it must be above 0.")
         if self.schedule not in SCHEDULES:
             faults.append(f"guidance: schedule is '{self.schedule}'; it must be one of {', '.join(SCHEDULES)}.")
+        if self.shuffle is not None and self.shuffle not in SHUFFLES:
+            faults.append(f"guidance: shuffle is '{self.shuffle}'; it must be one of {', '.join(SHUFFLES)}, or absent.")
         if self.check_every < 1:
             faults.append(f"guidance: check_every is {self.check_every}; it must be at least 1.")
         if faults:
@@ -138,15 +161,20 @@ def output_divergence(student: torch.Tensor, teachers: Sequence[torch.Tensor], t
     return F.kl_div(log_student, target, reduction="batchmean")  # 'batchmean': over B, not over B x classes
 
 
+def _heard(maps: Sequence[torch.Tensor], depth: int) -> list[torch.Tensor]:
+    """Return, for each of a student's layers, the teacher's map at the same relative depth."""
+    return [maps[-(-(layer + 1) * len(maps) // depth) - 1] for layer in range(depth)]
+
+
 def attention_divergence(student: Sequence[torch.Tensor], teachers: Sequence[Sequence[torch.Tensor]]) -> torch.Tensor:
-    """Return A: KL between head-averaged attention maps, layer by layer.
+    """Return A of transformers: KL between head-averaged attention maps, layer by layer.
 
     Parameters
     ----------
     student : sequence of torch.Tensor
         K maps, (B, N, N) each.
     teachers : sequence of sequence of torch.Tensor
-        For each teacher its K maps. Heads may differ (maps are averaged over them), depth and tokens may not.
+        For each teacher its maps. Heads may differ (maps are averaged over them) and so may depths; tokens may not.
 
     Returns
     -------
@@ -156,20 +184,91 @@ def attention_divergence(student: Sequence[torch.Tensor], teachers: Sequence[Seq
     Raises
     ------
     ConfigError
-        A teacher's depth or number of tokens differs from the student's.
+        A teacher's number of tokens differs from the student's.
     """
     for maps in teachers:
-        if len(maps) != len(student) or maps[0].shape[-1] != student[0].shape[-1]:
+        if not maps or maps[0].shape[-1] != student[0].shape[-1]:
             raise ConfigError(
-                f"guidance: the teacher has {len(maps)} layers of {maps[0].shape[-1]} tokens, the student "
-                f"{len(student)} of {student[0].shape[-1]}; give both the same depth and patches, "
-                "or set attention_weight to 0."
+                f"guidance: the teacher's maps are of {maps[0].shape[-1] if maps else 0} tokens, the student's of "
+                f"{student[0].shape[-1]}; give both the same patches, or set attention_weight to 0."
             )
     P_student = torch.stack(list(student)).float()  # (K, B, N, N)
-    P_teacher = torch.stack([torch.stack(list(maps)) for maps in teachers]).float().mean(dim=0)
+    P_teacher = torch.stack([torch.stack(_heard(maps, len(student))) for maps in teachers]).float().mean(dim=0)
     tiny = torch.finfo(torch.float32).tiny  # a key that no head looks at has P = 0: its log must stay finite
     divergence = P_teacher * (P_teacher.clamp_min(tiny).log() - P_student.clamp_min(tiny).log())
     return divergence.sum(dim=-1).mean()
+
+
+def spatial_distance(student: Sequence[torch.Tensor], teachers: Sequence[Sequence[torch.Tensor]]) -> torch.Tensor:
+    """Return A of convolutional networks: the squared distance between normalised spatial maps, stage by stage.
+
+    Parameters
+    ----------
+    student : sequence of torch.Tensor
+        K maps of square images, (B, H W) each, not negative.
+    teachers : sequence of sequence of torch.Tensor
+        For each teacher its maps. Channels, depths and resolutions may differ. Several teachers are one: the mean of
+        their normalised maps.
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar, float32.
+    """
+    total = torch.zeros((), device=student[0].device)
+    for stage, Q_student in enumerate(student):
+        heard = [_heard(maps, len(student))[stage] for maps in teachers]
+        target = torch.stack([F.normalize(_resized(one.float(), Q_student.shape[-1]), dim=-1) for one in heard])
+        distance = F.normalize(Q_student.float(), dim=-1) - target.mean(dim=0)
+        total = total + distance.square().sum(dim=-1).mean()
+    return total / len(student)
+
+
+def _resized(maps: torch.Tensor, positions: int) -> torch.Tensor:
+    """Return square maps (B, H W) at another resolution, each new position the mean of those it covers."""
+    if maps.shape[-1] == positions:
+        return maps
+    side, wanted = round(maps.shape[-1] ** 0.5), round(positions**0.5)
+    return F.adaptive_avg_pool2d(maps.unflatten(-1, (side, side)), wanted).flatten(-2)
+
+
+def _map_difference(student: Sequence[torch.Tensor], teachers: Sequence[Sequence[torch.Tensor]]) -> torch.Tensor:
+    """Return A of whichever kind the maps are: attention maps have a query and a key, spatial ones a position."""
+    if len({one.ndim for maps in (student, *teachers) for one in maps}) != 1:
+        raise ConfigError(
+            "guidance: attention maps and spatial maps cannot be compared, and a model without maps has nothing to "
+            "compare; choose models of one kind, or set attention_weight to 0."
+        )
+    return attention_divergence(student, teachers) if student[0].ndim == 3 else spatial_distance(student, teachers)
+
+
+def shuffled_order(labels: torch.Tensor, how: str | None, seed: int, step: int) -> torch.Tensor:
+    """Return which image's teacher each image of a batch is given: a pure function of its arguments.
+
+    Parameters
+    ----------
+    labels : torch.Tensor
+        (B,), int64: the batch's.
+    how : {"images", "within_class"} or None
+        Any image of the batch, or one of the same class: then what the teacher says of the class as a whole stays.
+        Permutations are drawn uniformly, so an image may well be given its own teacher: one of B (of its class) is on
+        average, and a class that has one image in the batch keeps it. None leaves all as they are.
+    seed, step : int
+        Of the training, and the step of this batch.
+
+    Returns
+    -------
+    torch.Tensor
+        (B,), int64, on the labels' device: take rows ``targets[order]``.
+    """
+    if how is None:
+        return torch.arange(len(labels), device=labels.device)
+    drawn = torch.randperm(len(labels), generator=generator("shuffle", seed, step)).to(labels.device)
+    if how == "images":
+        return drawn
+    order = torch.empty_like(drawn)  # the places of a class, in their order, get its images, in the drawn order
+    order[torch.argsort(labels, stable=True)] = drawn[torch.argsort(labels[drawn], stable=True)]
+    return order
 
 
 def guided_loss(
@@ -197,7 +296,8 @@ def guided_loss(
         Logits of a distillation head, (B, C): it learns from the teachers and ``student`` from the labels. Without
         guidance both learn from the labels, as one: their logits are averaged, as in scoring.
     teachers, student_maps, teacher_maps
-        See :func:`output_divergence` and :func:`attention_divergence`; needed as far as their weights are not zero.
+        See :func:`output_divergence`, :func:`attention_divergence` and :func:`spatial_distance`; needed as far as
+        their weights are not zero.
     label_smoothing : float, default 0
         Of the cross-entropy with the labels, in [0, 1).
 
@@ -220,6 +320,6 @@ def guided_loss(
         kl = output_divergence(heard, teachers, guidance.temperature)
         loss = loss + (1 - guidance.label_weight) * guidance.temperature**2 * kl  # Eq. (3)
     if guidance.attention_weight > 0:
-        attention = attention_divergence(student_maps, teacher_maps)
+        attention = _map_difference(student_maps, teacher_maps)
         loss = loss + guidance.attention_weight * attention
     return {"loss": loss, "ce": ce, "kl": kl, "attention": attention}

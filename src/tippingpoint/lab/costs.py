@@ -1,0 +1,178 @@
+"""What a task costs, known before anything is trained, and what of it can be known to be wrong by then."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tippingpoint.errors import ConfigError
+from tippingpoint.lab.data import expect_image_set, subset_count
+from tippingpoint.lab.models import build_model, check_model, measure_model, without_weights
+from tippingpoint.lab.training.checks import check_guidance
+from tippingpoint.lab.training.loop import train
+from tippingpoint.lab.training.losses import Guidance
+from tippingpoint.lab.training.schedule import TrainingSettings
+
+__all__ = ["check", "describe", "guidance_flops", "guidance_of", "guides_of", "is_watched", "time_step"]
+
+Task = Mapping[str, Any]
+BACKWARD = 3  # a training step costs three forward passes: one forward, two backward
+
+
+def guidance_of(task: Task) -> Guidance | None:
+    """Return a task's guidance, None without a teacher."""
+    return Guidance(**task["guidance"]) if task.get("guidance") else None
+
+
+def guides_of(task: Task) -> Sequence[Mapping[str, Any]]:
+    """Return the models of the teachers that the loss really uses."""
+    guidance = guidance_of(task)
+    return [] if guidance is None or guidance.is_plain else task.get("teachers") or []
+
+
+def is_watched(task: Task) -> bool:
+    """Return whether the student is compared with its teachers while it trains."""
+    guidance = guidance_of(task)
+    return bool(guides_of(task)) and guidance is not None and guidance.schedule == "until_passed"
+
+
+def check(task: Task) -> None:
+    """Raise where a training cannot be what its task says; nothing is trained and no weights are made.
+
+    Parameters
+    ----------
+    task : mapping
+        See ``tippingpoint.lab.tasks``.
+
+    Raises
+    ------
+    ConfigError
+        A model cannot be built for these images or these batches, the teachers' maps cannot be compared with the
+        student's, or a model cannot grow: all that is found.
+    """
+    data, faults = task["data"], []
+    image = {"image_size": data["image_size"], "channels": data["channels"]}
+    batch = TrainingSettings.from_dict(task["training"]).batch_size
+    for spec, size in [(task["model"], batch), *((teacher, None) for teacher in guides_of(task))]:
+        try:
+            check_model(spec, **image, batch_size=size)
+        except ConfigError as error:
+            faults += [fault for fault in error.faults if fault not in faults]
+    if task.get("grown_from") and ("timm" in task["model"] or "timm" in task["grown_from"]):
+        faults.append("grown: only a DeiT grows into a larger one; give both models by their heads.")
+    if faults:
+        raise ConfigError(faults)
+    check_guidance(task["model"], guides_of(task), guidance_of(task), **image)
+
+
+def _forward_flops(model: Mapping[str, Any], data: Mapping[str, Any], n_classes: int) -> int:
+    return measure_model(model, data["image_size"], data["channels"], n_classes)[2]
+
+
+def _n_steps(task: Task, own_flops_per_step: float) -> int:
+    """Return the steps of a task, the control's extra compute included."""
+    settings = TrainingSettings.from_dict(task["training"])
+    steps = settings.length.resolve(task["n_images"], settings.batch_size)
+    return steps + math.ceil(float(task.get("extra_flops", 0.0)) / own_flops_per_step)
+
+
+def describe(task: Task) -> dict[str, float]:
+    """Return what a task costs, without training.
+
+    Parameters
+    ----------
+    task : mapping
+        See ``tippingpoint.lab.tasks``.
+
+    Returns
+    -------
+    dict
+        ``n_params``, ``n_params_head``, ``n_steps``, ``flops`` (the model's own training), ``guidance_flops`` (forward
+        passes of its teachers; their own training is not in here). With guidance ``until_passed`` that is the most it
+        can cost: the student never passes.
+
+    Raises
+    ------
+    ConfigError
+        See `check`.
+    """
+    check(task)
+    data = task["data"]
+    n_classes = expect_image_set(data["name"], data.get("data_dir"))["n_classes"]
+    n_params, n_head, forward = measure_model(task["model"], data["image_size"], data["channels"], n_classes)
+    batch = TrainingSettings.from_dict(task["training"]).batch_size
+    n_steps = _n_steps(task, BACKWARD * forward * batch)
+    guidance = guidance_of(task)
+    checks = (n_steps - 1) // guidance.check_every if guidance is not None else 0
+    return {
+        "n_params": n_params,
+        "n_params_head": n_head,
+        "n_steps": n_steps,
+        "flops": float(BACKWARD * forward * batch * n_steps),
+        "guidance_flops": guidance_flops(task, n_steps, checks),
+    }
+
+
+def guidance_flops(task: Task, n_guided: int, n_checks: int) -> float:
+    """Return the FLOPs of the teachers' forward passes, and of what it takes to see that the student passes them.
+
+    Parameters
+    ----------
+    task : mapping
+        See ``tippingpoint.lab.tasks``.
+    n_guided : int
+        Steps that hear a teacher.
+    n_checks : int
+        Times that the student is compared with its teachers.
+    """
+    data, guidance = task["data"], guidance_of(task)
+    facts = expect_image_set(data["name"], data.get("data_dir"))
+    guides = sum(_forward_flops(teacher, data, facts["n_classes"]) for teacher in guides_of(task))
+    images = TrainingSettings.from_dict(task["training"]).batch_size * n_guided
+    if not guides or guidance is None or guidance.schedule != "until_passed":
+        return float(guides * images)
+    held = subset_count(data["validation_fraction"], sum(facts["train_counts"]))
+    looked = held if task.get("score_on", "test") == "test" else (held + 1) // 2
+    own = _forward_flops(task["model"], data, facts["n_classes"])
+    return float(guides * (images + looked) + own * n_checks * looked)
+
+
+def time_step(task: Task, n_steps: int = 12) -> float:
+    """Return the seconds of one training step of a task, measured here on synthetic images.
+
+    Parameters
+    ----------
+    task : mapping
+        See ``tippingpoint.lab.tasks``; its data need not exist, all models are freshly initialised.
+    n_steps : int, default 12
+        Steps timed, after two that are not.
+
+    Returns
+    -------
+    float
+        Median of three timings, in seconds.
+    """
+    data, n_classes, n = task["data"], 10, 256
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (n, data["image_size"], data["image_size"], data["channels"]), dtype=np.uint8)
+    labels = rng.integers(0, n_classes, n)
+    settings = TrainingSettings.from_dict(task["training"])
+    shape = {"image_size": data["image_size"], "channels": data["channels"], "n_classes": n_classes}
+    model = build_model(without_weights(task["model"]), **shape, seed=0)
+    teachers = [build_model(without_weights(teacher), **shape, seed=1) for teacher in guides_of(task)]
+    options: dict[str, Any] = {
+        "seed": 0,
+        "teachers": teachers,
+        "guidance": guidance_of(task),
+        "passed": lambda _: False,
+    }
+    timings = []
+    for steps in (2, n_steps, n_steps, n_steps):
+        started = time.perf_counter()
+        train(model, images, labels, settings, n_steps=steps, **options)
+        timings.append((time.perf_counter() - started) / steps)
+    return float(np.median(timings[1:]))
