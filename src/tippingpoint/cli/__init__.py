@@ -28,6 +28,7 @@ COMMANDS = (
     "compare",
     "extrapolate",
     "boundary",
+    "smoothness",
     "advise",
     "next",
     "report",

@@ -20,6 +20,7 @@ from tippingpoint.files import write_atomic
 from tippingpoint.study.cell_files import verify_cell
 from tippingpoint.study.cells import Cell
 from tippingpoint.study.claims import Runner
+from tippingpoint.study.curves import write_curves
 from tippingpoint.study.display import Display, Quiet, Snapshot
 from tippingpoint.study.eta import Throughput
 from tippingpoint.study.grid import Grid, build_grid, endpoint_numbers
@@ -370,6 +371,7 @@ class _Run:
 
     def _end(self, state: str) -> Outcome:
         rows = self._publish(state)
+        write_curves(self.root)
         failed = self.schedule.keys("failed")
         return Outcome(
             state=state,
