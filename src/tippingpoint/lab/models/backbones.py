@@ -22,7 +22,7 @@ from torch import nn
 from tippingpoint.errors import ConfigError, did_you_mean
 from tippingpoint.lab.models.attention import MappedAttention
 
-__all__ = ["REFUSALS", "build_backbone", "check_backbone"]
+__all__ = ["REFUSALS", "build_backbone", "check_backbone", "told_arguments"]
 
 # What the laboratory says itself, and what would fetch or change more than a shape.
 OURS = {
@@ -111,7 +111,9 @@ def _own_arguments(name: str, text: str, image_size: int, channels: int) -> dict
             own = {}
             model = _create(name, arguments, channels)
     # Only where timm's own plain attention would stand: other kinds compute something else.
-    if isinstance(model, VisionTransformer) and all(type(block.attn) is Attention for block in model.blocks):
+    if isinstance(model, VisionTransformer) and all(
+        type(getattr(block, "attn", None)) is Attention for block in model.blocks
+    ):
         own["attn_layer"] = MappedAttention
     return own
 
@@ -124,14 +126,23 @@ def _create(name: str, arguments: Mapping[str, Any], channels: int) -> nn.Module
     return model
 
 
+def told_arguments(arguments: Mapping[str, Any]) -> str:
+    """Return the arguments that a user gave, as a message says them behind a model's name."""
+    given = ", ".join(f"{word}={value!r}" for word, value in arguments.items() if word not in OURS)
+    return f" with the arguments {given}" if given else ""
+
+
 def _refusal(name: str, arguments: Mapping[str, Any], error: Exception) -> str:
     """Return one sentence for what timm said; an argument that it does not know gets the nearest that it does."""
-    found = re.search(r"unexpected keyword argument\S*:? \[?'(\w+)'", str(error))
-    if found is not None and found[1] in arguments:
-        return f"model: {name} does not take the argument {found[1]}; remove it.{did_you_mean(found[1], _known(name))}"
-    given = ", ".join(f"{word}={value!r}" for word, value in arguments.items() if word not in OURS)
-    told = f" with the arguments {given}" if given else ""
-    return f"model: timm cannot build {name}{told} ({type(error).__name__}: {error}); change the name or the arguments."
+    fixed = re.search(r"multiple values for keyword argument '(\w+)'", str(error))
+    if fixed is not None and fixed[1] in arguments:
+        return f"model: the name {name} settles the argument {fixed[1]}; remove it, or choose another name."
+    unknown = re.search(r"unexpected keyword argument\S*:? \[?'(\w+)'", str(error))
+    if unknown is not None and unknown[1] in arguments:
+        hint = did_you_mean(unknown[1], _known(name))
+        return f"model: {name} does not take the argument {unknown[1]}; remove it.{hint}"
+    said = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0].rstrip(".")
+    return f"model: timm cannot build {name}{told_arguments(arguments)} ({said}); change the name or the arguments."
 
 
 def _known(name: str) -> list[str]:

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from tippingpoint.errors import ConfigError, did_you_mean
-from tippingpoint.lab.models.backbones import REFUSALS, build_backbone, check_backbone
+from tippingpoint.lab.models.backbones import REFUSALS, build_backbone, check_backbone, told_arguments
 from tippingpoint.lab.models.deit import DeiTShape, build_deit
 from tippingpoint.lab.models.maps import recording
 from tippingpoint.lab.models.measuring import count_parameters, forward_flops
@@ -157,9 +157,11 @@ def _inspect(text: str, image_size: int, channels: int, n_classes: int) -> Model
     except ConfigError:
         raise
     except REFUSALS as error:
+        said = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0].rstrip(".")
         raise ConfigError(
-            f"model: {spec.get('timm', 'the model')} cannot take images of {image_size} x {image_size} pixels "
-            f"with {channels} channels ({error}); choose another image size, or another model."
+            f"model: {spec.get('timm', 'the model')}{told_arguments(spec.get('arguments', {}))} cannot take images of "
+            f"{image_size} x {image_size} pixels with {channels} channels ({said}); choose another image size, other "
+            "arguments or another model."
         ) from error
     kind, sizes = _maps_of(model, torch.zeros(2, channels, image_size, image_size, device="meta"))
     norm = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules())
