@@ -168,7 +168,7 @@ def test_weights_of_another_kind_are_refused_in_short(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="missing of its"):
         load_weights(vit(32), saved(resnet().state_dict(), tmp_path / "v.safetensors"))
     one = saved(resnet(in_chans=1).state_dict(), tmp_path / "grey.safetensors")
-    with pytest.raises(ConfigError, match=r"conv1\.weight is 8x1x7x7 and not 8x3x7x7"):
+    with pytest.raises(ConfigError, match=r"conv1\.weight is 64x1x7x7 and not 64x3x7x7"):
         load_weights(resnet(), one)
 
 
