@@ -28,7 +28,12 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / ".runs.csv.ab_0123x.tmp").write_text("half a table")
     (tmp_path / "logs" / f"{first.name}.log").write_text("failed once")
     (tmp_path / "logs" / f"{'e' * 64}.log").write_text("failed still")
-    (tmp_path / "cells.jsonl").write_text(json.dumps({"key": first.name}) + "\n")
+    for cell in (first.name, "e" * 64, "c" * 64):
+        folder = tmp_path / "checkpoints" / cell
+        folder.mkdir(parents=True)
+        (folder / "step-00000010.safetensors").write_bytes(b"c" * 10)
+    (folder / ".step-00000020.safetensors.ab_0123x.tmp").write_text("half a checkpoint")
+    (tmp_path / "cells.jsonl").write_text("".join(json.dumps({"key": key}) + "\n" for key in (first.name, "e" * 64)))
     (tmp_path / "runs.csv").write_text("a table")
     return tmp_path
 
@@ -44,17 +49,19 @@ def test_orphans_go_and_nothing_else(root: Path) -> None:
     found = collect(root)
     assert [one.path for one in found.orphans] == [one.path for one in planned.orphans]
     gone = before - content(root)
-    assert len(found.orphans) == 3
-    assert len(gone) == 4, "the unfinished cell with its file, the half table, the log of a cell that is done"
-    assert all(name.startswith((".runs.csv", "cells/.tmp-", "logs/")) for name in gone)
-    assert found.to_dict()["bytes"] == 100 + len("half a table") + len("failed once")
+    assert len(found.orphans) == 5
+    assert len(gone) == 7, "the unfinished cell with its file, the half table and checkpoint, what a done cell left"
+    assert all(name.startswith((".runs.csv", "cells/.tmp-", "logs/", "checkpoints/")) for name in gone)
+    assert found.to_dict()["bytes"] == 100 + 10 + sum(map(len, ("half a table", "half a checkpoint", "failed once")))
+    assert {path.name[0] for path in (root / "checkpoints").iterdir()} == {"e", "c"}, "unfinished cells go on from them"
     assert collect(root).orphans == ()
     assert check_store(root).exit_code == 0
 
 
 def test_cells_go_only_where_that_is_asked_for(root: Path) -> None:
-    assert len(collect(root, unreferenced=True).orphans) == 4
-    assert Store(root).done() == {json.loads((root / "cells.jsonl").read_text())["key"]}
+    assert len(collect(root, unreferenced=True).orphans) == 7
+    assert Store(root).done() == {json.loads((root / "cells.jsonl").read_text().splitlines()[0])["key"]}
+    assert [path.name[0] for path in (root / "checkpoints").iterdir()] == ["e"], "the study has that cell"
     assert check_store(root).faults == ()
     (root / "cells.jsonl").write_text("{")
     with pytest.raises(InputError, match="is damaged, and it alone names the cells to keep"):
@@ -70,8 +77,9 @@ def test_a_live_run_is_left_alone(root: Path) -> None:
         aside = begin_cell(root, "d" * 64, runner.name)
         found = collect(root)
         assert [one.path.name[:5] for one in found.orphans if one.path.suffix != ".log"] == [".tmp-"]
+        assert len(list((root / "checkpoints").iterdir())) == 3
         assert aside.is_dir()
         assert "was left alone" in found.notes[0]
         with pytest.raises(StoreError, match="a run holds this study"):
             collect(root, unreferenced=True)
-    assert len(collect(root).orphans) == 2
+    assert len(collect(root).orphans) == 4

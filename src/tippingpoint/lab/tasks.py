@@ -3,13 +3,14 @@
 A *task* is what a cell hands over. Its keys:
 
 =====================  ==============================================================================================
-``kind``               ``pretrain`` or ``finetune``
+``kind``               ``pretrain``, ``finetune``; with public weights also ``features`` (frozen features of a whole
+                       set, which leave no row) and ``probe`` (a linear classifier on the features of the subset)
 ``model``              a DeiT ``{"heads", "head_dim", "depth", "patch_size"}`` and optionally ``distillation_token``, or
                        ``{"timm": NAME}`` and optionally ``arguments`` and ``weights`` (see ``lab.models.building``)
 ``data``               ``{"name", "image_size", "channels", "validation_fraction"}`` and optionally ``data_dir``
 ``n_images``           images of the subset (a count)
 ``subset_seed``        which images: subsets of one seed are nested
-``seed``               initial weights and order of batches
+``seed``               initial weights, order of batches, augmentation
 ``training``           see ``TrainingSettings``
 ``score_on``           ``test``, or ``validation`` for trials (then one half calibrates, the other is scored)
 ``guidance``           see ``Guidance``; null without a teacher
@@ -17,12 +18,15 @@ A *task* is what a cell hands over. Its keys:
 ``grown_from``         ``model`` of the smaller one whose weights are grown into this one; absent otherwise
 ``keep_weights``       true where a fine-tuning's weights are kept, because others learn from it; absent otherwise
 ``label_smoothing``    0 but for the control
+``augmentation``       see ``Augmentation``; absent where images stay as they are
+``precision``          ``bfloat16``; absent in float32
 ``extra_flops``        FLOPs spent on more steps of the same schedule: the control that is given the teacher's compute
 =====================  ==============================================================================================
 
 Parents are directories with ``weights.safetensors`` and ``result.json``: ``init`` of a fine-tuning (absent: from
 scratch), ``teacher_i`` of a guided training (of a fine-tuning: fine-tuned too), ``grown_from`` of a pretraining that
-starts from a smaller model, ``owed_i`` whose training is charged and nothing else.
+starts from a smaller model, ``owed_i`` whose training is charged and nothing else, ``features`` of a probe. Features
+are told ``kind``, ``model`` and ``data`` alone, a probe ``n_images``, ``subset_seed`` and ``score_on`` as well.
 """
 
 from __future__ import annotations
@@ -34,15 +38,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from tippingpoint.errors import ConfigError
 from tippingpoint.files import dump_json, write_atomic
-from tippingpoint.lab.costs import describe, guidance_flops, guidance_of, guides_of, is_watched, time_step
+from tippingpoint.lab import features, probe
+from tippingpoint.lab.costs import (
+    augmentation_of,
+    describe,
+    guidance_flops,
+    guidance_of,
+    guides_of,
+    is_watched,
+    keeps_targets_of,
+    time_step,
+)
 from tippingpoint.lab.data import ImageSet, load_image_set, nested_subset, split_validation
+from tippingpoint.lab.devices import prepare_worker, training_device
 from tippingpoint.lab.models import build_model, grow, head_names, load_model, read_about, save_model, without_weights
 from tippingpoint.lab.models.pixels import normalisation_of, set_normalisation
+from tippingpoint.lab.training.batches import ImagesView
+from tippingpoint.lab.training.checkpoints import Checkpoints
 from tippingpoint.lab.training.loop import train
 from tippingpoint.lab.training.schedule import TrainingSettings
 from tippingpoint.lab.training.score import Scores, passes, score
@@ -51,18 +67,6 @@ __all__ = ["describe", "execute", "load_model", "prepare_worker", "time_step"]
 
 Task = Mapping[str, Any]
 CURVE_VERSION = 1
-
-
-def prepare_worker(threads: int = 1) -> None:
-    """Make this process compute bit-reproducibly: one thread, deterministic kernels.
-
-    Parameters
-    ----------
-    threads : int, default 1
-        Threads of torch; only one is bit-reproducible across machines with more or fewer cores.
-    """
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def _image(task: Task) -> dict[str, int]:
@@ -116,24 +120,29 @@ def _score(model: nn.Module, task: Task, images: ImageSet, validation: np.ndarra
     """Score on the test set, calibrated on validation images; trials use two halves of the validation images."""
     if task.get("score_on", "test") == "test":
         calibration = _held_out(task, images, validation)
-        return score(model, images.test_images, images.test_labels, calibration=calibration)
+        return score(model, images.test_images, images.test_labels, calibration=calibration, device=training_device())
     second = validation[1::2]
     return score(
         model,
-        images.train_images[second],
+        ImagesView(images.train_images, second),
         images.train_labels[second],
         calibration=_held_out(task, images, validation),
+        device=training_device(),
     )
 
 
 def _held_out(task: Task, images: ImageSet, validation: np.ndarray[Any, Any]) -> tuple[Any, Any]:
     """Return the images and labels on which choices are made: never those that are scored."""
     chosen = validation if task.get("score_on", "test") == "test" else validation[::2]
-    return images.train_images[chosen], images.train_labels[chosen]
+    return ImagesView(images.train_images, chosen), images.train_labels[chosen]
 
 
 def execute(
-    task: Task, parents: Mapping[str, Path], out: Path, report: Callable[[int, int], None] | None = None
+    task: Task,
+    parents: Mapping[str, Path],
+    out: Path,
+    report: Callable[[int, int], None] | None = None,
+    checkpoints: Path | None = None,
 ) -> dict[str, Any]:
     """Do one training and score it.
 
@@ -148,6 +157,9 @@ def execute(
         ``weights.safetensors`` (timm's names).
     report : callable, optional
         Called with (steps done, steps in all) now and then.
+    checkpoints : Path, optional
+        Folder of this training alone, in one that exists: the training goes on from what lies there, and is written
+        there now and then. The caller removes it.
 
     Returns
     -------
@@ -161,24 +173,33 @@ def execute(
     TippingPointError
         The data or a parent cannot be used.
     """
+    if task["kind"] == "features":
+        return features.execute(task, out, report)
+    if task["kind"] == "probe":
+        return probe.execute(task, parents, report)
     started = time.perf_counter()
     images, data = _image_set(task), task["data"]
     about, n_classes = describe(task), len(images.class_names)
     pool, validation = split_validation(images.train_labels, data["validation_fraction"], images.fingerprint)
     chosen = nested_subset(images.train_labels, pool, task["n_images"], images.fingerprint, task["subset_seed"])
     teachers = _teachers(task, n_classes, parents)
-    model = _start(task, n_classes, parents)
+    model, device = _start(task, n_classes, parents), training_device()
     record = train(
         model,
-        images.train_images[chosen],
+        ImagesView(images.train_images, chosen),
         images.train_labels[chosen],
         TrainingSettings.from_dict(task["training"]),
         n_steps=int(about["n_steps"]),
         seed=task["seed"],
         teachers=teachers,
         guidance=guidance_of(task),
-        passed=passes(teachers, *_held_out(task, images, validation)) if is_watched(task) else None,
+        passed=passes(teachers, *_held_out(task, images, validation), device) if is_watched(task) else None,
         label_smoothing=task.get("label_smoothing", 0.0),
+        augmentation=augmentation_of(task),
+        precision=task.get("precision", "float32"),
+        keep_targets=keeps_targets_of(task, int(about["n_steps"]), n_classes),
+        device=device,
+        checkpoints=None if checkpoints is None else Checkpoints(checkpoints, dump_json([task, str(device)])),
         report=report,
     )
     scores = _score(model, task, images, validation)
@@ -192,10 +213,10 @@ def execute(
         "n_classes": n_classes,
         "n_steps": record.n_steps,
         "flops": about["flops"],
-        "teacher_flops": guidance_flops(task, record.n_guided, record.n_checks)
+        "teacher_flops": guidance_flops(task, record.n_taught, record.n_checks)
         + sum(map(_trained_flops, _owed_folders(task, parents))),
         "n_guided": record.n_guided,
-        "wall_s": time.perf_counter() - started,
+        "wall_s": record.seconds + time.perf_counter() - started,
         "data_fingerprint": images.fingerprint,
     }
 

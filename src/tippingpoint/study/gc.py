@@ -1,4 +1,5 @@
-"""Removes what nobody needs: unfinished cells and temporary files of dead runs, logs of cells that are done since.
+"""Removes what nobody needs: unfinished cells and temporary files of dead runs, logs and checkpoints of cells that are
+done since.
 
 Nothing that a live run may still write is touched. Finished cells go only where that is asked for, and only those that
 the directory's own study does not have.
@@ -85,7 +86,7 @@ def collect(root: str | Path, *, dry_run: bool = False, unreferenced: bool = Fal
     dry_run : bool, default False
         Only say what would go.
     unreferenced : bool, default False
-        Remove finished cells too that ``cells.jsonl``, the study as it was last run, does not name.
+        Remove finished cells and checkpoints too that ``cells.jsonl``, the study as it was last run, does not name.
 
     Returns
     -------
@@ -109,7 +110,7 @@ def collect(root: str | Path, *, dry_run: bool = False, unreferenced: bool = Fal
         if busy:
             notes.append(f"A run holds this study ({busy}); what it may be writing was left alone.")
         else:
-            orphans += _temporary(root)
+            orphans += [*_temporary(root), *_stale_checkpoints(root)]
         if unreferenced:
             orphans += _unreferenced(root)
         if not dry_run:
@@ -133,7 +134,7 @@ def _claimed(root: Path) -> Iterator[Orphan]:
 
 
 def _temporary(root: Path) -> Iterator[Orphan]:
-    for folder in (root, root / "logs"):
+    for folder in (root, root / "logs", *_inside(root / "checkpoints")):
         for path in _inside(folder):
             if _TEMPORARY.fullmatch(path.name):
                 yield Orphan(path, "a temporary file of a run that is dead", _size(path))
@@ -145,6 +146,12 @@ def _stale_logs(root: Path) -> Iterator[Orphan]:
             yield Orphan(path, "the log of a failure of a cell that is done since", _size(path))
 
 
+def _stale_checkpoints(root: Path) -> Iterator[Orphan]:
+    for path in _inside(root / "checkpoints"):
+        if (root / "cells" / path.name).is_dir():
+            yield Orphan(path, "checkpoints of a cell that is done since", _size(path))
+
+
 def _unreferenced(root: Path) -> list[Orphan]:
     path = root / "cells.jsonl"
     try:
@@ -153,10 +160,13 @@ def _unreferenced(root: Path) -> list[Orphan]:
         raise InputError(f"{path}: is missing, and it alone names the cells to keep; run the study again.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is damaged, and it alone names the cells to keep; run the study again.") from error
+    finished = [folder for folder in _inside(root / "cells") if is_key(folder.name)]
+    begun = [folder for folder in _inside(root / "checkpoints") if not (root / "cells" / folder.name).is_dir()]
     return [
-        Orphan(folder, "a finished cell that the study does not have", _size(folder))
-        for folder in _inside(root / "cells")
-        if is_key(folder.name) and folder.name not in named
+        Orphan(folder, f"{what} that the study does not have", _size(folder))
+        for what, folders in (("a finished cell", finished), ("checkpoints of a cell", begun))
+        for folder in folders
+        if folder.name not in named
     ]
 
 
@@ -165,7 +175,7 @@ def _remove(root: Path, orphans: list[Orphan]) -> None:
     lost = False
     for one in orphans:
         path = one.path
-        if is_key(path.name):
+        if is_key(path.name) and path.parent.name == "cells":
             lost, path = True, path.rename(path.with_name(f".tmp-gone-{path.name}"))
         if path.is_dir():
             shutil.rmtree(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -13,10 +12,12 @@ from torch import nn
 
 from tippingpoint.errors import ConfigError
 from tippingpoint.lab.models import DeiTShape, build_deit
-from tippingpoint.lab.training.loop import _step_loss, as_batch, batch_order, train
+from tippingpoint.lab.training.batches import as_batch
+from tippingpoint.lab.training.loop import _step_loss, train
 from tippingpoint.lab.training.losses import Guidance
 from tippingpoint.lab.training.schedule import Length, TrainingSettings
 from tippingpoint.lab.training.score import passes
+from tippingpoint.lab.training.targets import ask
 
 SHAPE = DeiTShape(heads=2, head_dim=8, depth=2, patch_size=7, image_size=14, channels=1)
 SETTINGS = TrainingSettings(length=Length(steps=12), batch_size=8, learning_rate=3e-3, warmup_steps=2)
@@ -46,31 +47,6 @@ def trained(**changes: object) -> dict[str, torch.Tensor]:
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_every_pass_sees_each_image_once() -> None:
-    seen = torch.cat(list(islice(batch_order(10, 4, seed=0), 5)))
-    assert sorted(seen[:10].tolist()) == list(range(10))
-    assert sorted(seen[10:].tolist()) == list(range(10))
-    assert seen[:10].tolist() != seen[10:].tolist()
-
-
-def test_a_subset_smaller_than_a_batch_fills_it() -> None:
-    (batch,) = islice(batch_order(3, 7, seed=0), 1)
-    assert len(batch) == 7
-    assert set(batch.tolist()) == {0, 1, 2}
-
-
-def test_order_is_a_function_of_the_seed() -> None:
-    orders = [torch.stack(list(islice(batch_order(20, 4, seed), 9))) for seed in (1, 1, 2)]
-    assert torch.equal(orders[0], orders[1])
-    assert not torch.equal(orders[0], orders[2])
-
-
-def test_pixels_are_scaled_to_one() -> None:
-    batch = as_batch(np.array([0, 255], dtype=np.uint8).reshape(1, 1, 2, 1))
-    assert batch.shape == (1, 1, 1, 2)
-    assert batch.flatten().tolist() == [-1.0, 1.0]
 
 
 def test_training_is_bit_reproducible_and_moves_with_the_seed() -> None:
@@ -108,7 +84,8 @@ def test_gradients_flow_to_the_student_alone() -> None:
     assert all(parameter.grad is not None for parameter in model.parameters())
     fresh, teacher = build_deit(SHAPE, 2, seed=5), small()  # and before the loop freezes them
     images, labels = toy()
-    parts = _step_loss(fresh, [teacher], as_batch(images), torch.tensor(labels), Guidance(), 0.0)
+    batch = as_batch(images)
+    parts = _step_loss(fresh, batch, torch.tensor(labels), Guidance(), 0.0, ask([teacher], batch, 1.0))
     parts["loss"].backward()
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(parameter.grad is not None for parameter in fresh.parameters())
@@ -117,7 +94,9 @@ def test_gradients_flow_to_the_student_alone() -> None:
 def test_a_teacher_that_is_the_student_adds_nothing() -> None:
     model = build_deit(SHAPE, 2, seed=5)
     images, labels = toy()
-    parts = _step_loss(model, [copy.deepcopy(model)], as_batch(images), torch.tensor(labels), Guidance(), 0.0)
+    batch = as_batch(images)
+    targets = ask([copy.deepcopy(model)], batch, 1.0)
+    parts = _step_loss(model, batch, torch.tensor(labels), Guidance(), 0.0, targets)
     assert parts["kl"].item() == pytest.approx(0, abs=1e-7)
     assert parts["attention"].item() == pytest.approx(0, abs=1e-7)
     assert parts["loss"].item() == pytest.approx(0.5 * parts["ce"].item(), abs=1e-6)
@@ -205,19 +184,3 @@ def test_a_loss_that_explodes_says_so() -> None:
         model.head.weight.fill_(float("inf"))
     with pytest.raises(ConfigError, match="no longer finite"):
         train(model, *toy(), SETTINGS, n_steps=3, seed=1)
-
-
-def test_decay_leaves_biases_norms_and_positions_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    groups: list[dict[str, object]] = []
-    real = torch.optim.AdamW
-
-    def spy(parameters: list[dict[str, object]], **settings: object) -> torch.optim.Optimizer:
-        groups.extend(parameters)
-        return real(parameters, **settings)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(torch.optim, "AdamW", spy)
-    trained()
-    decay = {group["weight_decay"]: {tuple(p.shape) for p in group["params"]} for group in groups}  # type: ignore[attr-defined]
-    assert set(decay) == {0.0, SETTINGS.weight_decay}
-    assert (1, 5, 16) in decay[0.0], "position embedding"
-    assert all(len(shape) > 1 for shape in decay[SETTINGS.weight_decay])

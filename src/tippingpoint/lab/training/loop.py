@@ -1,122 +1,64 @@
 """The one loop: pretraining, guided pretraining and fine-tuning differ only in what they are handed.
 
-Read it top to bottom in one sitting: order of batches, one step, the loop. A run is a pure function of (initial
-weights, images, settings, seed, teachers) on one CPU thread.
+Read it top to bottom in one sitting: the loss of one step, which guidance a step has, what is saved, the loop. A run
+is a pure function of (initial weights, images, settings, seed, teachers) on one CPU thread, however often it was killed
+and resumed on the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from timm.models.deit import VisionTransformerDistilled
-from timm.optim import param_groups_weight_decay
 from torch import nn
 
 from tippingpoint.errors import ConfigError
-from tippingpoint.lab.models.attention import MappedAttention, recording
-from tippingpoint.lab.seeds import generator
+from tippingpoint.lab.data.augmentation import Augmentation
+from tippingpoint.lab.models.maps import recording
+from tippingpoint.lab.seeds import derive_seed
+from tippingpoint.lab.training.batches import Feed, ImagesView, as_view, batch_order
+from tippingpoint.lab.training.checkpoints import Checkpoints
 from tippingpoint.lab.training.losses import Guidance, guided_loss
+from tippingpoint.lab.training.optimizer import FlatAdamW
+from tippingpoint.lab.training.record import Curve, TrainingRecord
 from tippingpoint.lab.training.schedule import TrainingSettings, learning_rate
+from tippingpoint.lab.training.targets import Targets, Teaching
 
-__all__ = ["TrainingRecord", "as_batch", "batch_order", "train"]
+__all__ = ["PRECISIONS", "train"]
 
-CURVE_POINTS = 200  # of the loss curve that every cell keeps
-
-
-@dataclass
-class TrainingRecord:
-    """What a training leaves besides its weights.
-
-    Attributes
-    ----------
-    n_steps : int
-        Optimiser steps taken.
-    n_seen : int
-        Images seen, repeats counted.
-    n_guided : int
-        Steps whose loss heard the teachers.
-    n_checks : int
-        Times that the student was compared with its teachers.
-    curve : list of dict
-        ``{"step", "loss", "ce", "kl", "attention"}``: means over the steps since the point before.
-    """
-
-    n_steps: int
-    n_seen: int
-    n_guided: int = 0
-    n_checks: int = 0
-    curve: list[dict[str, float]] = field(default_factory=list)
-
-
-def as_batch(images: npt.NDArray[np.uint8], device: torch.device | str = "cpu") -> torch.Tensor:
-    """Return uint8 images (n, height, width, channels) as a float32 batch (n, channels, height, width) in [-1, 1]."""
-    pixels = torch.tensor(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).contiguous()
-    return pixels.float().div_(127.5).sub_(1.0)
-
-
-def batch_order(n_images: int, batch_size: int, seed: int) -> Iterator[torch.Tensor]:
-    """Yield the indices of one batch after the other, forever.
-
-    Every pass is a new shuffle; batches run on over the end of a pass, so that all are full and a subset smaller than
-    a batch is simply seen more than once. The order depends on (n_images, batch_size, seed) alone: scratch and guided
-    students of a cell see the same batches.
-    """
-    pending = torch.empty(0, dtype=torch.int64)
-    epoch = 0
-    while True:
-        while len(pending) < batch_size:
-            shuffled = torch.randperm(n_images, generator=generator("order", seed, epoch))
-            pending = torch.cat([pending, shuffled])
-            epoch += 1
-        yield pending[:batch_size]
-        pending = pending[batch_size:]
-
-
-def _maps(layers: list[MappedAttention]) -> list[torch.Tensor]:
-    return [layer.attention_map for layer in layers if layer.attention_map is not None]
-
-
-def _heads(output: torch.Tensor | tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return the logits of the class head and, where there is one, of the distillation head."""
-    return output if isinstance(output, tuple) else (output, None)
+PRECISIONS = ("float32", "bfloat16")
 
 
 def _step_loss(
     model: nn.Module,
-    teachers: Sequence[nn.Module],
     batch: torch.Tensor,
     labels: torch.Tensor,
     guidance: Guidance | None,
     label_smoothing: float,
+    targets: Targets | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Return the named parts of one batch's loss."""
-    if guidance is None or guidance.is_plain:
-        student, distilled = _heads(model(batch))
-        return guided_loss(student, labels, distilled=distilled, label_smoothing=label_smoothing)
-    with ExitStack() as stack:
-        layers: list[list[MappedAttention]] = []
-        if guidance.attention_weight > 0:
-            layers = [
-                stack.enter_context(recording(network, guidance.attention_temperature))
-                for network in (model, *teachers)
-            ]
-        with torch.no_grad():
-            targets = [teacher(batch) for teacher in teachers]
-        student, distilled = _heads(model(batch))
-        maps = [_maps(recorded) for recorded in layers] or [[]]
+    """Return the named parts of one batch's loss, in float32 whatever the model computes in."""
+    compares = guidance is not None and guidance.attention_weight > 0
+    recorded = recording(model, guidance.attention_temperature) if guidance and compares else nullcontext()
+    with recorded as recorder:
+        output = model(batch)
+        maps = recorder.maps() if recorder is not None else []
+    student, distilled = output if isinstance(output, tuple) else (output, None)
+    with torch.autocast(batch.device.type, enabled=False):
         return guided_loss(
-            student,
+            student.float(),
             labels,
             guidance=guidance,
-            teachers=targets,
-            distilled=distilled,
-            student_maps=maps[0],
-            teacher_maps=maps[1:],
+            teachers=targets.logits if targets is not None else [],
+            distilled=None if distilled is None else distilled.float(),
+            student_maps=maps,
+            teacher_maps=targets.maps if targets is not None else [],
             label_smoothing=label_smoothing,
         )
 
@@ -157,9 +99,68 @@ class _Steering:
         return now.at(step, self.record.n_steps)
 
 
+@dataclass
+class _State:
+    """All that changes while a model is trained, and that a checkpoint therefore holds."""
+
+    model: nn.Module
+    optimizer: FlatAdamW
+    steering: _Steering
+    curve: Curve
+    record: TrainingRecord
+    started: float
+
+    def save(self, checkpoints: Checkpoints, done: int) -> None:
+        """Write down where the training stands after ``done`` steps."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
+        facts = {
+            "guided": self.steering.guidance is not None,
+            "n_guided": self.record.n_guided,
+            "n_checks": self.record.n_checks,
+            "seconds": self.record.seconds + time.perf_counter() - self.started,
+            "curve": self.record.curve,
+            "since": self.curve.since,
+        }
+        checkpoints.save(done, {**tensors, "curve": self.curve.sums}, facts)
+
+    def resume(self, checkpoints: Checkpoints) -> int:
+        """Go on from the newest checkpoint; return the steps that are done."""
+        found = checkpoints.latest()
+        self.record.notes += checkpoints.notes
+        if found is None:
+            return 0
+        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "curve": {}}
+        for name, value in found.tensors.items():
+            kind, _, rest = name.partition(".")
+            parts[kind][rest] = value
+        self.model.load_state_dict(parts["model"])
+        self.optimizer.load(parts["optimizer"])
+        self.curve.sums.copy_(parts["curve"][""])
+        self.curve.since = found.facts["since"]
+        self.record.curve += found.facts["curve"]
+        self.record.n_guided, self.record.n_checks = found.facts["n_guided"], found.facts["n_checks"]
+        self.record.seconds = found.facts["seconds"]
+        if not found.facts["guided"]:
+            self.steering.guidance = None
+        return found.step
+
+
+def _check(guidance: Guidance | None, teachers: Sequence[nn.Module], passed: object, precision: str) -> None:
+    faults = []
+    if guidance is not None and not guidance.is_plain and not teachers:
+        faults.append("guidance: there is no teacher; name one, or set label_weight 1 and attention_weight 0.")
+    if guidance is not None and guidance.schedule == "until_passed" and passed is None:
+        faults.append("guidance: until_passed needs images held out to compare on; give `passed`.")
+    if precision not in PRECISIONS:
+        faults.append(f"training: precision is '{precision}'; it must be one of {', '.join(PRECISIONS)}.")
+    if faults:
+        raise ConfigError(faults)
+
+
 def train(
     model: nn.Module,
-    images: npt.NDArray[np.uint8],
+    images: ImagesView | npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64],
     settings: TrainingSettings,
     *,
@@ -169,7 +170,11 @@ def train(
     guidance: Guidance | None = None,
     passed: Callable[[nn.Module], bool] | None = None,
     label_smoothing: float = 0.0,
+    augmentation: Augmentation | None = None,
+    precision: str = "float32",
+    keep_targets: bool = False,
     device: torch.device | str = "cpu",
+    checkpoints: Checkpoints | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> TrainingRecord:
     """Train a model in place.
@@ -178,14 +183,16 @@ def train(
     ----------
     model : nn.Module
         The student; ends in evaluation mode.
-    images, labels : arrays
-        The subset: uint8 (n, height, width, channels) and int64 (n,).
+    images : ImagesView or ndarray
+        The subset: some images of an array, or all of one, uint8 (n, height, width, channels).
+    labels : ndarray
+        int64 (n,).
     settings : TrainingSettings
         AdamW and its schedule.
     n_steps : int
         Optimiser steps, resolved by the caller (``Length.resolve``).
     seed : int
-        Of the order of batches.
+        Of the order of batches, of augmentation and of a model's own noise (dropout).
     teachers : sequence of nn.Module, default none
         Kept in evaluation mode, without gradients.
     guidance : Guidance, optional
@@ -195,8 +202,16 @@ def train(
         model in evaluation mode and must not draw random numbers.
     label_smoothing : float, default 0
         The control without a teacher.
+    augmentation : Augmentation, optional
+        How images are changed each time they are seen.
+    precision : {"float32", "bfloat16"}, default "float32"
+        What the models compute in; weights, the optimiser and the loss stay in float32.
+    keep_targets : bool, default False
+        Ask the teachers once for each image (`keeps_targets`); without effect where images are augmented.
     device : torch.device or str, default "cpu"
         Where to train.
+    checkpoints : Checkpoints, optional
+        Where the training goes on from, and is written to now and then.
     report : callable, optional
         Called with (steps done, steps in all) now and then.
 
@@ -209,55 +224,47 @@ def train(
     ------
     ConfigError
         Guidance without a teacher or without what its schedule needs, or a loss that is no longer finite.
+    EnvironmentFault
+        A checkpoint cannot be written.
     """
-    if guidance is not None and not guidance.is_plain and not teachers:
-        raise ConfigError("guidance: there is no teacher; name one, or set label_weight 1 and attention_weight 0.")
-    if guidance is not None and guidance.schedule == "until_passed" and passed is None:
-        raise ConfigError("guidance: until_passed needs images held out to compare on; give `passed`.")
+    _check(guidance, teachers, passed, precision)
+    device = torch.device(device)
     model.to(device).train()
     if isinstance(model, VisionTransformerDistilled):
         model.set_distilled_training(True)  # both heads apart while it trains; their mean in evaluation
     for teacher in teachers:
         teacher.to(device).eval().requires_grad_(False)
-    pixels, targets = as_batch(images, device), torch.tensor(labels).to(device)
-    skip: set[str] = getattr(model, "no_weight_decay", set)()
-    optimizer = torch.optim.AdamW(
-        param_groups_weight_decay(model, settings.weight_decay, no_weight_decay_list=skip),
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        fused=True,
+    feed = Feed(as_view(images), augmentation, seed, device)
+    answers, batch_size = torch.tensor(labels), settings.batch_size
+    record = TrainingRecord(n_steps, n_steps * batch_size)
+    steering, curve = _Steering(guidance, passed, record), Curve(record, device)
+    teaching = Teaching(
+        teachers, guidance or Guidance(), feed, batch_size=batch_size, seed=seed, keep=bool(teachers) and keep_targets
     )
-    record = TrainingRecord(n_steps, n_steps * settings.batch_size)
-    steering = _Steering(guidance, passed, record)
-    every = max(1, n_steps // CURVE_POINTS)
-    order = batch_order(len(images), settings.batch_size, seed)
-    sums: dict[str, torch.Tensor] = {}
-    since = 0
-    for step in range(n_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, n_steps, settings)
-        chosen = next(order).to(device)
-        now = steering.at(step, model)
-        parts = _step_loss(model, teachers, pixels[chosen], targets[chosen], now, label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        parts["loss"].backward()  # type: ignore[no-untyped-call]
-        if settings.clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        optimizer.step()
-        sums = {name: sums.get(name, 0.0) + value.detach() for name, value in parts.items()}
-        since += 1
-        if since == every or step == n_steps - 1:
-            record.curve.append(_curve_point(step + 1, sums, since))
-            sums, since = {}, 0
-            if report is not None:
+    optimizer = FlatAdamW(model, weight_decay=settings.weight_decay, betas=settings.betas)
+    state = _State(model, optimizer, steering, curve, record, time.perf_counter())
+    start = 0 if checkpoints is None else state.resume(checkpoints)
+    order = batch_order(len(answers), batch_size, seed, start)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for step in range(start, n_steps):
+            torch.manual_seed(derive_seed("noise", seed, step))  # of dropout, if the model has any
+            positions, passes = next(order)
+            batch, chosen = feed.batch(positions, passes), answers[positions]
+            now = steering.at(step, model)
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                targets = None if now is None else teaching.at(step, positions, batch, chosen)
+                parts = _step_loss(model, batch, chosen.to(device), now, label_smoothing, targets)
+            optimizer.zero_grad()
+            parts["loss"].backward()  # type: ignore[no-untyped-call]
+            if settings.clip_norm:
+                optimizer.clip(settings.clip_norm)
+            optimizer.step(learning_rate(step, n_steps, settings))
+            if curve.add(step + 1, parts) and report is not None:
                 report(step + 1, n_steps)
+            if checkpoints is not None and checkpoints.is_due:
+                state.save(checkpoints, step + 1)
     model.eval()
+    record.n_taught = record.n_guided * batch_size
+    if teaching.keeps:
+        record.n_taught = min(len(answers), record.n_taught)
     return record
-
-
-def _curve_point(step: int, sums: dict[str, torch.Tensor], count: int) -> dict[str, float]:
-    """Return the mean parts of the last steps; a loss that is not finite ends the training with a reason."""
-    point = {name: float(total) / count for name, total in sums.items()}
-    if not np.isfinite(point["loss"]):
-        raise ConfigError(f"training: the loss is no longer finite at step {step}; lower the learning_rate.")
-    return {"step": step, **point}

@@ -17,9 +17,9 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 from torch.nn import functional as F
 
-from tippingpoint.lab.training.loop import as_batch
+from tippingpoint.lab.training.batches import ImagesView, as_batch
 
-__all__ = ["Scores", "fit_temperature", "passes", "predict_logits", "score"]
+__all__ = ["Scores", "fit_temperature", "passes", "predict_logits", "score", "score_logits"]
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,13 @@ class Scores:
 
 
 def predict_logits(
-    model: nn.Module, images: npt.NDArray[np.uint8], *, batch_size: int = 500, device: torch.device | str = "cpu"
+    model: nn.Module,
+    images: ImagesView | npt.NDArray[np.uint8],
+    *,
+    batch_size: int = 500,
+    device: torch.device | str = "cpu",
 ) -> torch.Tensor:
-    """Return the logits of a model, (n, C), on the CPU in float64."""
+    """Return the logits of a model, (n, C), on the CPU in float64; images are gathered batch by batch."""
     model.eval()
     with torch.inference_mode():
         parts = [
@@ -66,7 +70,7 @@ def predict_logits(
 
 def passes(
     teachers: Sequence[nn.Module],
-    images: npt.NDArray[np.uint8],
+    images: ImagesView | npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64],
     device: torch.device | str = "cpu",
 ) -> Callable[[nn.Module], bool]:
@@ -76,7 +80,7 @@ def passes(
     ----------
     teachers : sequence of nn.Module
         Run once, here; several are one by the mean of their probabilities.
-    images, labels : arrays
+    images, labels : ImagesView or ndarray, and ndarray
         Images held out: uint8 (n, height, width, channels) and int64 (n,).
     device : torch.device or str, default "cpu"
         Where to run the models.
@@ -109,10 +113,10 @@ def fit_temperature(logits: torch.Tensor, labels: npt.NDArray[np.int64]) -> floa
 
 def score(
     model: nn.Module,
-    images: npt.NDArray[np.uint8],
+    images: ImagesView | npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64],
     *,
-    calibration: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]] | None = None,
+    calibration: tuple[ImagesView | npt.NDArray[np.uint8], npt.NDArray[np.int64]] | None = None,
     device: torch.device | str = "cpu",
 ) -> Scores:
     """Score a model.
@@ -121,9 +125,9 @@ def score(
     ----------
     model : nn.Module
         Is put in evaluation mode.
-    images, labels : arrays
+    images, labels : ImagesView or ndarray, and ndarray
         The test set: uint8 (n, height, width, channels) and int64 (n,).
-    calibration : tuple of arrays, optional
+    calibration : tuple of the same, optional
         Validation images and labels on which the temperature is chosen.
     device : torch.device or str, default "cpu"
         Where to run the model.
@@ -133,10 +137,38 @@ def score(
     Scores
         Over all n images.
     """
-    logits, targets = predict_logits(model, images, device=device), torch.tensor(labels)
-    calibrated = temperature = None
+    held_out = None
     if calibration is not None and len(calibration[1]):
-        temperature = fit_temperature(predict_logits(model, calibration[0], device=device), calibration[1])
+        held_out = predict_logits(model, calibration[0], device=device), calibration[1]
+    return score_logits(predict_logits(model, images, device=device), labels, calibration=held_out)
+
+
+def score_logits(
+    logits: torch.Tensor,
+    labels: npt.NDArray[np.int64],
+    *,
+    calibration: tuple[torch.Tensor, npt.NDArray[np.int64]] | None = None,
+) -> Scores:
+    """Score the logits of a test set.
+
+    Parameters
+    ----------
+    logits : torch.Tensor
+        (n, C), float64, on the CPU.
+    labels : ndarray of int64, shape (n,)
+        The classes.
+    calibration : tuple, optional
+        Logits and labels of validation images on which the temperature is chosen.
+
+    Returns
+    -------
+    Scores
+        Over all n images.
+    """
+    targets = torch.tensor(labels)
+    calibrated = temperature = None
+    if calibration is not None:
+        temperature = fit_temperature(*calibration)
         calibrated = float(F.cross_entropy(logits / temperature, targets))
     return Scores(
         error=float((logits.argmax(dim=1) != targets).double().mean()),

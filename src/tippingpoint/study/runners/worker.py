@@ -33,7 +33,7 @@ __all__ = ["DamagedParentError", "main", "run_cell"]
 
 FATAL = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO}  # no other cell would fare better
 STEP_EVERY = 0.5  # seconds between two reports of one cell
-Execute = Callable[[dict[str, Any], dict[str, Path], Path, Callable[[int, int], None]], dict[str, Any]]
+Execute = Callable[[dict[str, Any], dict[str, Path], Path, Callable[[int, int], None], Path], dict[str, Any]]
 
 
 class DamagedParentError(StoreError):
@@ -53,6 +53,9 @@ def run_cell(
     runner: str = "",
 ) -> Path:
     """Train one cell and commit it.
+
+    While it is trained its checkpoints lie in ``checkpoints/<key>``. They stay there when the training is ended, so that
+    the next one goes on from them, and are removed when the cell is committed.
 
     Parameters
     ----------
@@ -90,8 +93,11 @@ def run_cell(
             )
     aside = begin_cell(root, cell["key"], runner)
     try:
-        result = execute(cell["task"], folders, aside, report)
-        return commit_cell(aside, root, cell, result)
+        checkpoints = root / "checkpoints" / cell["key"]
+        result = execute(cell["task"], folders, aside, report, checkpoints)
+        finished = commit_cell(aside, root, cell, result)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return finished
     except OSError as error:
         if error.errno not in FATAL:
             raise

@@ -1,0 +1,50 @@
+"""Which device a process trains on, and how it is made to compute reproducibly."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from tippingpoint.errors import EnvironmentFault
+
+__all__ = ["DEVICE_VARIABLE", "prepare_worker", "training_device"]
+
+DEVICE_VARIABLE = "TIPPINGPOINT_DEVICE"
+
+
+def training_device() -> torch.device:
+    """Return the device named by ``$TIPPINGPOINT_DEVICE``, such as ``cuda`` or ``cuda:1``; by default the CPU.
+
+    Raises
+    ------
+    EnvironmentFault
+        There is no such device here.
+    """
+    name = os.environ.get(DEVICE_VARIABLE) or "cpu"
+    try:
+        device = torch.device(name)
+        known = device.type == "cpu" or (
+            device.type == "cuda" and torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+        )
+    except RuntimeError:
+        known = False
+    if not known:
+        raise EnvironmentFault(
+            f"{DEVICE_VARIABLE} is '{name}', and torch finds no such device here; leave it away to train on the CPU."
+        )
+    return device
+
+
+def prepare_worker(threads: int = 1) -> None:
+    """Make this process compute bit-reproducibly: one thread, deterministic kernels.
+
+    Parameters
+    ----------
+    threads : int, default 1
+        Threads of torch; only one is bit-reproducible across machines with more or fewer cores.
+    """
+    torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products on a GPU may vary
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
