@@ -164,7 +164,7 @@ def test_bad_models_are_named_before_they_are_built(spec: dict[str, Any], size: 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 def test_a_model_with_several_outputs_is_refused() -> None:
     with pytest.raises(ConfigError, match="one row of logits"):
-        check_model({"timm": "inception_v3", "arguments": {"aux_logits": True}}, 128, 3)
+        check_model({"timm": "inception_v3", "arguments": {"aux_logits": True}}, 299, 3)
 
 
 def test_all_faults_of_a_name_and_its_arguments_come_together() -> None:
