@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -11,17 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tippingpoint.errors import InputError
-from tippingpoint.report import FIGURES, Analysis, analyse, save_figure
-from tippingpoint.report.figures import draw, figure_bytes, panels_of
+from tippingpoint.report import Analysis, analyse
+from tippingpoint.report.figures import draw, figure_bytes
+from tippingpoint.report.figures_checks import backtest_panel, predicted_panel, residual_panels, term_panel
 from tippingpoint.report.figures_data import (
     Crossing,
     DifferencePanel,
+    concept_panel,
     difference_panel,
-    law_panels,
     probability_panel,
     recipe_panel,
 )
+from tippingpoint.report.figures_scaling import law_panels
+from tippingpoint.report.spots import runs_behind
 from tippingpoint.report.svg import inline_svg
 
 
@@ -111,31 +112,129 @@ def test_laws_by_model_size_and_scored_set(analysis: Analysis) -> None:
     assert [item.title for item in law_panels(analysis, "n_finetune", "error", "scratch")] == [panels[1].title]
 
 
-@pytest.mark.parametrize("figure", FIGURES)
-def test_every_figure_is_saved_with_the_same_bytes(analysis: Analysis, figure: str, tmp_path: Path) -> None:
-    paths = [save_figure(analysis, figure, tmp_path / f"{place}.svg") for place in range(2)]
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert b"<text" not in paths[0].read_bytes()  # outlines: the file needs no font
+def test_a_law_has_a_band_around_its_curve_and_a_floor_beneath(analysis: Analysis) -> None:
+    for along in ("n_pretrain", "n_params"):
+        for series in law_panels(analysis, along, "cross_entropy", "scratch")[0].series:
+            assert len(series.curve_x) == len(series.low) == len(series.high) == 60
+            assert np.all(series.low <= series.high)
+            assert np.mean((series.low <= series.curve_y) & (series.curve_y <= series.high)) > 0.8
+            assert 0 < series.floor < series.curve_y.min()
+            np.testing.assert_array_equal(analysis.frame.loc[series.rows, along], series.x)
+            np.testing.assert_array_equal(analysis.frame.loc[series.rows, "cross_entropy"], series.y)
 
 
-def test_print_formats(analysis: Analysis, tmp_path: Path) -> None:
-    assert save_figure(analysis, "difference", tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    content = save_figure(analysis, "difference", tmp_path / "a.pdf").read_bytes()
-    assert content.startswith(b"%PDF")
-    assert b"CreationDate" not in content
+def test_a_floor_is_the_law_where_the_axis_is_endless(analysis: Analysis) -> None:
+    panel = law_panels(analysis, "n_pretrain", "cross_entropy", "scratch")[0]
+    law = next(r for r in analysis.laws if (r.recipe, r.stage, r.target) == ("scratch", "pretrained", "cross_entropy"))
+    for series, params in zip(panel.series, (13_200, 51_000, 200_000), strict=True):
+        endless = law.curve({"n_pretrain": 1e60, "n_params": params})
+        assert series.floor == pytest.approx(endless[0], rel=1e-9)
 
 
-def test_wrong_figure_and_format_are_told_together(analysis: Analysis, tmp_path: Path) -> None:
-    with pytest.raises(InputError) as caught:
-        save_figure(analysis, "pie", tmp_path / "a.bmp")
-    assert len(caught.value.faults) == 2
+def test_over_model_sizes_there_is_a_series_for_each_pretraining_size(analysis: Analysis) -> None:
+    labels = [item.label for item in law_panels(analysis, "n_params", "error", "scratch")[0].series]
+    assert labels == [f"{size} pretraining images" for size in ("250", "1,000", "4,000", "16,000")]
+    many = analysis.frame.copy()
+    many["n_pretrain"] = many["n_pretrain"] + many["subset_seed"]  # twelve sizes: too many to tell apart
+    series = law_panels(analysis._replace(frame=many), "n_params", "error", "scratch")[0].series
+    assert len(series) == 5
+    assert [series[0].label, series[-1].label] == ["250 pretraining images", "16,002 pretraining images"]
 
 
-def test_runs_that_do_not_allow_a_figure(analysis: Analysis, tmp_path: Path) -> None:
-    empty = analysis._replace(primary=None)
-    assert panels_of(empty, "difference") == []
-    with pytest.raises(InputError, match="do not allow"):
-        save_figure(empty, "difference", tmp_path / "a.png")
+def test_the_concept_shows_who_is_better_where(analysis: Analysis) -> None:
+    assert analysis.primary is not None
+    shown = concept_panel(analysis.frame, analysis.primary)
+    assert shown is not None
+    assert shown.by_laws
+    (start, tip, first), (same, end, second) = shown.parts
+    assert (start, end, first, second) == (pytest.approx(250), pytest.approx(16_000), True, False)
+    assert tip == same == pytest.approx(shown.crossings[0].value, rel=0.02)
+    better = shown.first > shown.second
+    np.testing.assert_array_equal(better, shown.x < tip)
+
+
+def test_predictions_are_those_of_the_law(analysis: Analysis) -> None:
+    law = next(r for r in analysis.laws if (r.recipe, r.stage, r.target) == ("scratch", "pretrained", "error"))
+    panel = predicted_panel(analysis, law)
+    assert panel is not None
+    for group in panel.groups:
+        rows = analysis.frame.loc[group.rows]
+        np.testing.assert_array_equal(rows["error"], group.observed)
+        np.testing.assert_allclose(
+            law.curve({a: rows[a].to_numpy(float) for a in law.axes}), group.predicted, rtol=1e-12
+        )
+        np.testing.assert_allclose(group.observed, group.predicted, rtol=0.1)
+    assert sum(len(group.rows) for group in panel.groups) == law.n_runs
+    assert predicted_panel(analysis, law._replace(law=None)) is None
+
+
+def test_residuals_scatter_around_zero_and_a_wrong_law_shows(analysis: Analysis) -> None:
+    law = next(r for r in analysis.laws if (r.recipe, r.stage, r.target) == ("scratch", "pretrained", "cross_entropy"))
+    first, second = residual_panels(analysis, law)
+    assert [first.x_label, second.x_label] == ["pretraining images", "model size (parameters)"]
+    assert np.abs(first.y).max() < 8  # the runs scatter by 1.4%
+    assert np.abs(first.middle).max() < 3
+    bent = analysis.frame.copy()
+    bent.loc[bent["n_pretrain"] == 16_000, "cross_entropy"] *= 1.2
+    worse = residual_panels(analysis._replace(frame=bent), law)[0]
+    assert worse.middle[-1] == pytest.approx(first.middle[-1] + 100 * np.log(1.2), rel=1e-9)
+    assert residual_panels(analysis, law._replace(law=None)) == ()
+
+
+def test_a_backtest_foretells_the_largest_scale_without_it(analysis: Analysis) -> None:
+    law = next(r for r in analysis.laws if (r.recipe, r.stage, r.target) == ("scratch", "pretrained", "cross_entropy"))
+    panel = backtest_panel(analysis, law)
+    assert panel is not None
+    images, models = panel.groups
+    assert images.label.startswith("from 16,000 pretraining images: RMSLE 0.")
+    assert models.label.startswith("from 200,000 model size (parameters): RMSLE 0.")
+    assert set(analysis.frame.loc[images.rows, "n_pretrain"]) == {16_000}
+    np.testing.assert_allclose(images.predicted, images.observed, rtol=0.15)
+    changed = analysis.frame.copy()
+    changed.loc[images.rows, "cross_entropy"] *= 3  # what is held out moves no prediction of it
+    again = backtest_panel(analysis._replace(frame=changed), law)
+    assert again is not None
+    np.testing.assert_allclose(again.groups[0].predicted, images.predicted, rtol=1e-9)
+
+
+def test_exponents_say_whether_they_are_determined(analysis: Analysis) -> None:
+    laws = tuple(result for result in analysis.laws if result.target == "cross_entropy")
+    panel = term_panel(laws)
+    assert panel is not None
+    assert len(panel.points) == sum(len(result.terms) for result in laws)
+    point = panel.points[0]
+    assert (point.axis, point.identified) == ("n_pretrain", True)
+    assert point.low < 0.5 < point.high  # the truth of plain training
+    assert term_panel(()) is None
+
+
+def test_the_runs_behind_a_point_are_known(analysis: Analysis) -> None:
+    assert analysis.primary is not None
+    look = analysis.primary.look
+    shown = difference_panel(analysis.primary)
+    (points,) = runs_behind(shown, analysis.frame, look).values()
+    for size, places in zip(shown.sizes, points, strict=True):
+        rows = analysis.frame.loc[[int(place) for place in places.split()]]
+        assert set(rows["n_pretrain"]) == {size}
+        assert sorted(rows["recipe"]) == ["distilled"] * 3 + ["scratch"] * 3
+    recipes = runs_behind(recipe_panel(analysis.frame, analysis.primary), analysis.frame, look)
+    assert sorted(recipes) == ["runs-0", "runs-1"]
+    assert analysis.frame.loc[int(recipes["runs-1"][0].split()[0]), "recipe"] == "distilled"
+    law = law_panels(analysis, "n_pretrain", "error", "scratch")[0]
+    behind = runs_behind(law)
+    assert [len(group) for group in behind.values()] == [len(item.rows) for item in law.series]
+    assert runs_behind(shown) == {}
+
+
+def test_marks_of_a_page_figure_carry_their_runs(analysis: Analysis) -> None:
+    law = law_panels(analysis, "n_pretrain", "error", "scratch")[0]
+    behind = runs_behind(law)
+    root = ElementTree.fromstring(inline_svg(draw(law), "f", "law", behind))
+    carried = [element.attrib["data-runs"] for element in root.iter("use") if "data-runs" in element.attrib]
+    assert carried == [place for group in behind.values() for place in group]
+    one_less = {name: group[1:] for name, group in behind.items()}
+    root = ElementTree.fromstring(inline_svg(draw(law), "f", "law", one_less))
+    assert not [element for element in root.iter("use") if "data-runs" in element.attrib]  # rather none than another's
 
 
 def test_names_from_the_data_are_text_and_nothing_else() -> None:

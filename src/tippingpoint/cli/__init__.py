@@ -32,6 +32,7 @@ COMMANDS = (
     "advise",
     "next",
     "report",
+    "figures",
     "tables",
     "data",
 )

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["register"]
+__all__ = ["patience", "register"]
 
 PATIENCE = 2.0  # seconds without a word
 
@@ -20,7 +20,7 @@ PATIENCE = 2.0  # seconds without a word
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
 
-    @app.command(name="report", help="Write what the runs say as one HTML file, a figure of it, or JSON.")
+    @app.command(name="report", help="Write what the runs say as one HTML file, or print it as JSON.")
     def report(
         runs: Annotated[
             Path,
@@ -32,10 +32,6 @@ def register(app: typer.Typer) -> None:
                 "--output", "-o", help="File to write; report.html beside the runs by default.", readable=False
             ),
         ] = None,
-        figure: Annotated[
-            str | None,
-            typer.Option(help="Save one figure (.png, .svg, .pdf): difference, recipes, probability, laws, finetune."),
-        ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON; write no page.")] = False,
         resamples: Annotated[int, typer.Option(min=1, help="Draws for the primary boundary.")] = 2000,
         seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
@@ -43,29 +39,22 @@ def register(app: typer.Typer) -> None:
         from tippingpoint.cli._common import print_json
         from tippingpoint.errors import InputError
         from tippingpoint.files import write_atomic
-        from tippingpoint.report import analyse, answer, page, save_figure, summary
-        from tippingpoint.report.figures import check_figure
+        from tippingpoint.report import analyse, answer, page, summary
         from tippingpoint.report.writing import default_output
 
         target = output if output is not None else default_output(runs)
-        if output is None and figure is not None:
-            target = target.with_name(f"{figure}.png")
         if target.is_dir():
             raise InputError(f"{target}: is a directory; name a file with -o, such as {target / 'report.html'}.")
-        if figure is not None:
-            check_figure(figure, target)
-        analysis = analyse(runs, resamples=resamples, random_state=seed, progress=_progress())
-        if figure is not None:
-            print(f"wrote {save_figure(analysis, figure, target)}", file=sys.stderr if as_json else sys.stdout)
+        analysis = analyse(runs, resamples=resamples, random_state=seed, progress=patience())
         if as_json:
             print_json(summary(analysis))
-        elif figure is None:
-            written = write_atomic(target, page(analysis))
-            print(answer(analysis))
-            print(f"wrote {written}")
+            return
+        written = write_atomic(target, page(analysis))
+        print(answer(analysis))
+        print(f"wrote {written}")
 
 
-def _progress() -> Callable[[str, int, int], None]:
+def patience() -> Callable[[str, int, int], None]:
     """Return a callback that speaks on stderr, but only once the user has waited."""
     started = time.monotonic()
     last = started

@@ -5,10 +5,22 @@ a plotting library of our own, a live page (a later room).
 """
 
 from tippingpoint.report.analysis import Analysis, Finding, analyse
-from tippingpoint.report.figures import FIGURES, save_figure
 from tippingpoint.report.html import page
+from tippingpoint.report.plates import KINDS, Plate, plates_of, save_plates
 from tippingpoint.report.summary import summary
 from tippingpoint.report.text import answer
 from tippingpoint.report.writing import write_report
 
-__all__ = ["FIGURES", "Analysis", "Finding", "analyse", "answer", "page", "save_figure", "summary", "write_report"]
+__all__ = [
+    "KINDS",
+    "Analysis",
+    "Finding",
+    "Plate",
+    "analyse",
+    "answer",
+    "page",
+    "plates_of",
+    "save_plates",
+    "summary",
+    "write_report",
+]

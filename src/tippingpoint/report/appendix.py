@@ -12,7 +12,7 @@ import pandas as pd
 
 from tippingpoint.report.engine import Interval, LawResult, TermRow
 from tippingpoint.report.figures import draw
-from tippingpoint.report.figures_data import LawPanel, law_panels
+from tippingpoint.report.figures_scaling import LawPanel, law_panels
 from tippingpoint.report.markup import Cell, Html, details, figure, items, paragraph, safe, section, table
 from tippingpoint.report.sections import facts_list
 from tippingpoint.report.svg import inline_svg

@@ -1,4 +1,4 @@
-"""What each figure shows, as data: drawn in ``figures``, tested here.
+"""What the figures of a comparison show, as data: drawn in ``figures``; those of the laws are in ``figures_scaling``.
 
 Every function takes an analysis and returns small NamedTuples of plain arrays. Units: sizes in images or parameters,
 targets in their own unit, except that differences of ``error`` are in percentage points (the unit that is printed).
@@ -6,58 +6,38 @@ targets in their own unit, except that differences of ``error`` are in percentag
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from tippingpoint.report.looks import look_frames
-from tippingpoint.report.words import axis_words, exact_size, target_words, unit
+from tippingpoint.report.words import axis_words, target_words, unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tippingpoint.boundary.draws import RecipeFit
-    from tippingpoint.report.analysis import Analysis, Finding
-    from tippingpoint.report.engine import LawResult
+    from tippingpoint.report.analysis import Finding
 
     Floats = NDArray[np.float64]
 
 __all__ = [
+    "ConceptPanel",
     "Crossing",
     "DifferencePanel",
-    "LawPanel",
-    "LawSeries",
     "ProbabilityPanel",
     "RecipePanel",
     "RecipeSeries",
+    "concept_panel",
     "difference_panel",
-    "law_panels",
+    "label_of",
     "probability_panel",
     "recipe_panel",
 ]
 
 CURVE_POINTS = 60
-
-
-class LawSeries(NamedTuple):
-    """Runs of one model size and the fitted curve through them (empty arrays where no law was fitted)."""
-
-    label: str
-    x: Floats
-    y: Floats
-    curve_x: Floats
-    curve_y: Floats
-
-
-class LawPanel(NamedTuple):
-    """A target against one axis, one series per model size."""
-
-    title: str
-    x_label: str
-    y_label: str
-    note: str
-    series: tuple[LawSeries, ...]
 
 
 class RecipeSeries(NamedTuple):
@@ -136,6 +116,39 @@ class ProbabilityPanel(NamedTuple):
     sizes: Floats
     x: Floats
     probability: Floats
+
+
+class ConceptPanel(NamedTuple):
+    """Both recipes over the axis and which is better where: the paper's Fig. 1 with real data.
+
+    Attributes
+    ----------
+    x, first, second : array
+        Both curves: the fitted laws, or the means joined in log size where the laws miss the runs.
+    sizes, first_means, second_means : array
+        Means over seed blocks.
+    parts : tuple of (float, float, bool)
+        Start and end of each stretch, and whether the second recipe is better there.
+    crossings : tuple of Crossing
+        Those within the range.
+    by_laws : bool
+        Whether the curves are the laws.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    recipes: tuple[str, str]
+    x: Floats
+    first: Floats
+    second: Floats
+    sizes: Floats
+    first_means: Floats
+    second_means: Floats
+    parts: tuple[tuple[float, float, bool], ...]
+    crossings: tuple[Crossing, ...]
+    by_laws: bool
+    level: float
 
 
 def _floats(values: object) -> Floats:
@@ -270,79 +283,46 @@ def _pair_curve(fit: RecipeFit | None, sizes: Floats) -> tuple[Floats, Floats]:
     return grid, _floats(fit.predict(grid))
 
 
-def _sizes_of(part: pd.DataFrame, along: str) -> dict[str, float]:
-    """Return the sizes that all these runs share, by axis."""
-    fixed = {}
-    for name in ("n_pretrain", "n_params", "n_params_teacher", "n_finetune"):
-        if name in part and name != along:
-            values = pd.to_numeric(part[name], errors="coerce").dropna().unique()
-            if len(values) == 1:
-                fixed[name] = float(values[0])
-    return fixed
-
-
-def _curve(result: LawResult | None, along: str, x: Floats, fixed: dict[str, float]) -> tuple[Floats, Floats]:
-    """Return the law's curve over the range of x, empty where there is no law for it."""
-    empty = np.empty(0)
-    if result is None or result.law is None or len(x) < 2:
-        return empty, empty
-    if any(axis != along and axis not in fixed for axis in result.axes) or along not in result.axes:
-        return empty, empty
-    grid = np.geomspace(x.min(), x.max(), CURVE_POINTS)
-    return grid, result.curve({**fixed, along: grid})
-
-
-def law_panels(analysis: Analysis, along: str, target: str, recipe: str) -> tuple[LawPanel, ...]:
-    """Return one panel per stage and scored set of a recipe: runs and fitted curves, one series per model size.
+def concept_panel(frame: pd.DataFrame, finding: Finding, level: float = 0.9) -> ConceptPanel | None:
+    """Return the concept of the boundary with the runs of one look; None where its recipes share less than two sizes.
 
     Parameters
     ----------
-    analysis : Analysis
-        Its runs and laws.
-    along : str
-        The x axis: ``n_pretrain`` or ``n_finetune``.
-    target : str
-        The y axis.
-    recipe : str
-        Whose runs.
-
-    Returns
-    -------
-    tuple of LawPanel
-        Empty where the recipe has fewer than two sizes along the axis.
+    frame : DataFrame
+        The tidy runs.
+    finding : Finding
+        The look.
+    level : float, default 0.9
+        Probability of the intervals of its crossings.
     """
-    panels = []
-    other = "n_finetune" if along == "n_pretrain" else "n_pretrain"
-    for result in analysis.laws:
-        if result.recipe != recipe or result.target != target:
-            continue
-        part = analysis.group(result)
-        if along not in part or part[along].nunique() < 2 or (along == "n_finetune" and result.stage == "pretrained"):
-            continue
-        note = ""
-        if other in part and part[other].nunique() > 1:
-            largest = float(part[other].max())
-            part = part[part[other] == largest]
-            note = f"at {exact_size(largest)} {axis_words(other)}"
-        series = _model_series(result, part, along)
-        place = "upstream test set" if result.stage == "pretrained" else f"fine-tuned: {result.downstream or 'all'}"
-        panels.append(LawPanel(place, axis_words(along), label_of(target), note, series))
-    return tuple(panels)
-
-
-def _model_series(result: LawResult, part: pd.DataFrame, along: str) -> tuple[LawSeries, ...]:
-    """Return one series per model size (and teacher), each with the law's curve."""
-    keys = [name for name in ("n_params", "teacher") if name in part and name != along and part[name].notna().any()]
-    groups = part.groupby(keys, dropna=False) if keys else [((), part)]
-    series = []
-    for key, rows in groups:
-        points = rows[[along, result.target]].apply(pd.to_numeric, errors="coerce").dropna()
-        named: dict[str, Any] = dict(zip(keys, key if isinstance(key, tuple) else (key,), strict=True))
-        label = f"{exact_size(float(named['n_params']))} parameters" if "n_params" in named else result.recipe
-        if isinstance(named.get("teacher"), str):
-            label += f", teacher {named['teacher']}"
-        x = _floats(points[along])
-        series.append(
-            LawSeries(label, x, _floats(points[result.target]), *_curve(result, along, x, _sizes_of(rows, along)))
-        )
-    return tuple(series)
+    panel = recipe_panel(frame, finding)
+    first, second = panel.series
+    sizes = np.intersect1d(first.x, second.x)
+    if len(sizes) < 2:
+        return None
+    by_laws = finding.boundary is not None and finding.boundary.laws_hold
+    grid = np.geomspace(sizes[0], sizes[-1], 4 * CURVE_POINTS)
+    curves = []
+    for item in panel.series:
+        known = (item.curve_x, item.curve_y) if by_laws else (item.x, item.mean)
+        curves.append(np.interp(np.log(grid), np.log(known[0]), known[1]))
+    helps = _positive_parts(grid, curves[0] - curves[1])
+    edges = sorted({float(grid[0]), float(grid[-1]), *(edge for part in helps for edge in part)})
+    middles = [np.sqrt(start * end) for start, end in itertools.pairwise(edges)]
+    better = [any(start <= middle <= end for start, end in helps) for middle in middles]
+    return ConceptPanel(
+        title=panel.title,
+        x_label=panel.x_label,
+        y_label=panel.y_label,
+        recipes=finding.look.recipes,
+        x=grid,
+        first=curves[0],
+        second=curves[1],
+        sizes=sizes,
+        first_means=first.mean[np.isin(first.x, sizes)],
+        second_means=second.mean[np.isin(second.x, sizes)],
+        parts=tuple((*ends, flag) for ends, flag in zip(itertools.pairwise(edges), better, strict=True)),
+        crossings=tuple(one for one in map(_crossing, finding.crossings) if one.in_range),
+        by_laws=by_laws,
+        level=level,
+    )

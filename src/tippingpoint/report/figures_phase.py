@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tippingpoint.report.figures import BLUE, GREEN, INK, MUTED, PAPER, VERMILLION, cut, size_ticks, style
+from tippingpoint.report.canvas import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    PAPER,
+    VERMILLION,
+    cut,
+    new_figure,
+    size_ticks,
+    style,
+)
 from tippingpoint.report.words import axis_words, exact_size, percent
 
 if TYPE_CHECKING:
@@ -129,15 +140,11 @@ def phase_figure(found: BoundaryMap | PhasePanel, *, width: float = 7.2, height:
     Returns
     -------
     matplotlib Figure
-        For :func:`tippingpoint.report.figures.figure_bytes`.
+        For :func:`tippingpoint.report.canvas.figure_bytes`.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panel = found if isinstance(found, PhasePanel) else phase_panel(found)
     with style():
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(width, height)
         axes = figure.subplots()
         _frame(axes, panel)
         shades = _shade(axes, panel)

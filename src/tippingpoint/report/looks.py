@@ -63,7 +63,7 @@ class Look(NamedTuple):
 
 def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a copy in which the group columns exist as text or None; a table without recipes has one, ``all``."""
-    table = frame.copy()
+    table = frame.reset_index(drop=True)
     for name in GROUP:
         if name not in table:
             table[name] = "all" if name == "recipe" else None

@@ -7,10 +7,11 @@ short list of elements and attributes, so that a string from the data can end up
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from tippingpoint.report import figures
+from tippingpoint.report import canvas
 from tippingpoint.report.markup import safe
 
 if TYPE_CHECKING:
@@ -24,23 +25,24 @@ ATTRIBUTES = {
     "points", "x1", "y1", "x2", "y2",
 }  # fmt: skip
 COLOURS = {
-    figures.INK: "--ink",
-    figures.MUTED: "--muted",
-    figures.GRID: "--line",
-    figures.PAPER: "--paper",
-    figures.BLUE: "--blue",
-    figures.VERMILLION: "--vermillion",
-    figures.GREEN: "--green",
-    figures.PURPLE: "--purple",
-    figures.SKY: "--olive",
-    figures.HELPS: "--helps",
+    canvas.INK: "--ink",
+    canvas.MUTED: "--muted",
+    canvas.GRID: "--line",
+    canvas.PAPER: "--paper",
+    canvas.BLUE: "--blue",
+    canvas.VERMILLION: "--vermillion",
+    canvas.GREEN: "--green",
+    canvas.PURPLE: "--purple",
+    canvas.SKY: "--olive",
+    canvas.HELPS: "--helps",
+    canvas.HARMS: "--harms",
 }
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _FONT = re.compile(r"^font: (\w+) (\d+(?:\.\d+)?)px .*$")
-_DECIMALS = re.compile(r"(\d+\.\d{2})\d+")
+_DECIMALS = re.compile(r"(\d+\.\d)\d+")
 
 
-def inline_svg(figure: Figure, name: str, description: str) -> str:
+def inline_svg(figure: Figure, name: str, description: str, runs: Mapping[str, Sequence[str]] | None = None) -> str:
     """Return a figure as an SVG element for the page.
 
     Parameters
@@ -51,13 +53,16 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
         A short identifier, unique in the page, of letters, digits and hyphens.
     description : str
         What the figure shows, for those who cannot see it.
+    runs : mapping of str to sequence of str, optional
+        For each group of points (by the ``gid`` it was drawn with) the runs behind each point, in order: places in the
+        table, joined by spaces. They become ``data-runs``, which the page's script reads.
 
     Returns
     -------
     str
         ``<svg role="img" ...>``; byte for byte the same for the same figure.
     """
-    source = figures.figure_bytes(figure, "svg", live_text=True)
+    source = canvas.figure_bytes(figure, "svg", live_text=True)
     # Not a user's file: matplotlib wrote it a moment ago, so no entity can be hidden in it.
     root = ElementTree.fromstring(source)  # noqa: S314
     used = {
@@ -66,58 +71,87 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
         for value in element.attrib.values()
         for match in [*_REFERENCE.findall(value), *([value[1:]] if value.startswith("#") else [])]
     }
-    parts: list[str] = []
-    _write(root, parts, name, used, description)
-    return "".join(parts)
+    names = {
+        old: f"{name}-{place}" for place, old in enumerate(e.get("id") for e in root.iter() if e.get("id") in used)
+    }
+    writer = _Writer(names, runs or {}, description)
+    writer.write(root)
+    return "".join(writer.parts)
 
 
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def _write(element: ElementTree.Element, parts: list[str], name: str, used: set[str], description: str = "") -> None:
-    """Write one element and what is in it."""
-    tag = _local(element.tag)
-    if tag not in ELEMENTS:
-        return
-    attributes = _attributes(element, name, used)
-    if tag == "svg":
-        attributes.pop("width", None)
-        attributes.pop("height", None)
-        attributes |= {"role": "img", "aria-label": description}
-    written = "".join(f' {key}="{safe(value)}"' for key, value in attributes.items())
-    text = element.text if tag in ("text", "tspan") and element.text else ""
-    if tag == "g" and not written:  # matplotlib's groups that only carry a name
+class _Writer:
+    """Write an SVG anew: what may stay, identifiers of its own, marks that know their runs."""
+
+    def __init__(self, names: Mapping[str | None, str], runs: Mapping[str, Sequence[str]], description: str) -> None:
+        self.names = names
+        self.runs = runs
+        self.description = description
+        self.parts: list[str] = []
+
+    def write(self, element: ElementTree.Element, dropped: str = "", behind: Sequence[str] = ()) -> None:
+        """Write one element and what is in it; ``dropped`` is the style that its group states already."""
+        tag = _local(element.tag)
+        if tag not in ELEMENTS:
+            return
+        attributes = self._attributes(element, dropped)
+        if tag == "svg":
+            attributes.pop("width", None)
+            attributes.pop("height", None)
+            attributes |= {"role": "img", "aria-label": self.description}
+            attributes |= {"tabindex": "0"} if self.runs else {}
+        behind = self.runs.get(element.get("id") or "", behind)
+        marks = [child for child in element if _local(child.tag) == "use"] if tag == "g" else []
+        common = marks[0].get("style", "") if len(marks) > 1 and len({m.get("style") for m in marks}) == 1 else ""
+        if common:
+            attributes["style"] = _themed(common)
+        if tag == "use" and behind:
+            attributes["data-runs"] = behind[0]
+        written = "".join(f' {key}="{safe(value)}"' for key, value in attributes.items())
+        text = safe(element.text) if tag in ("text", "tspan") and element.text else ""
+        bare = tag == "g" and not written  # matplotlib's groups that only carry a name
+        if not bare and not len(element) and not text:
+            self.parts.append(f"<{tag}{written}/>")
+            return
+        if not bare:
+            self.parts.append(f"<{tag}{written}>{text}")
+        known = len(marks) == len(behind)  # else some were not drawn: rather no runs than those of another mark
+        place = 0
         for child in element:
-            _write(child, parts, name, used)
-        return
-    parts.append(f"<{tag}{written}>{safe(text)}")
-    for child in element:
-        _write(child, parts, name, used)
-    parts.append(f"</{tag}>")
+            own = behind if _local(child.tag) == "g" else ()
+            if _local(child.tag) == "use" and known and behind:
+                own, place = behind[place : place + 1], place + 1
+            self.write(child, common or dropped, own)
+        if not bare:
+            self.parts.append(f"</{tag}>")
 
+    def _attributes(self, element: ElementTree.Element, dropped: str) -> dict[str, str]:
+        """Return the attributes that may stay, identifiers renamed and colours named."""
+        kept = {}
+        for raw, value in element.attrib.items():
+            key = _local(raw)
+            if key not in ATTRIBUTES or (key == "id" and value not in self.names):
+                continue
+            if key == "style" and value == dropped and _local(element.tag) == "use":
+                continue
+            kept[key] = self._value(key, value)
+        return kept
 
-def _attributes(element: ElementTree.Element, name: str, used: set[str]) -> dict[str, str]:
-    """Return the attributes that may stay, identifiers prefixed and colours named."""
-    kept = {}
-    for raw, value in element.attrib.items():
-        key = _local(raw)
-        if key not in ATTRIBUTES or (key == "id" and value not in used):
-            continue
-        kept[key] = _value(key, value, name)
-    return kept
-
-
-def _value(key: str, value: str, name: str) -> str:
-    """Return one attribute's value as it stands in the page."""
-    if key == "id":
-        return f"{name}-{value}"
-    if key == "href":
-        return f"#{name}-{value[1:]}"
-    if key in ("d", "transform", "points"):
-        return _DECIMALS.sub(r"\1", " ".join(value.split()))
-    own = _REFERENCE.sub(rf"url(#{name}-\1)", value)
-    return _themed(own) if key == "style" else own
+    def _value(self, key: str, value: str) -> str:
+        """Return one attribute's value as it stands in the page."""
+        if key == "id":
+            return self.names[value]
+        if key == "href":
+            return f"#{self.names[value[1:]]}"
+        if key in ("x", "y"):
+            return f"{float(value):.1f}"
+        if key in ("d", "transform", "points"):
+            return _DECIMALS.sub(r"\1", " ".join(value.split()))
+        own = _REFERENCE.sub(lambda found: f"url(#{self.names[found[1]]})", value)
+        return _themed(own) if key == "style" else own
 
 
 def _themed(style: str) -> str:
