@@ -20,6 +20,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 DataDir = Annotated[Path | None, typer.Option(help="Where a relative path starts.", readable=False)]
 Size = Annotated[int | None, typer.Option(min=1, help="Side at which images are compared.")]
 Channels = Annotated[int | None, typer.Option(min=1, max=3, help="1 for grey, 3 for RGB.")]
+UNVERIFIED = (
+    "Counts and terms of public sets are as they were known when this was written, and not checked against their\n"
+    "makers' pages: read those before you use a set. 'data prepare' counts the images and says where a copy differs."
+)
 CHECK_EXAMPLES = """[bold]Examples[/bold]
 
 tippingpoint data check photos/ --image-size 64
@@ -63,16 +67,28 @@ def list_sets(data_dir: DataDir = None, json: Json = False) -> None:
         known = describe_image_set(name)
         sets.append({"name": name, "about": about, **{key: known[key] for key in ("n_train", "n_test", "n_classes")}})
     public = [{"name": name, **entry} for name, entry in public_sets(data_dir).items()]
-    if json:
-        print_json({"sets": sets, "public": public})
-        return
-    for entry in sets:
+    _tell({"sets": sets, "public": public}, json, _print_sets)
+
+
+def _tell(found: dict[str, Any], json: bool, show: Callable[[dict[str, Any]], None]) -> None:
+    """Print an answer as one JSON object, or for people."""
+    (print_json if json else show)(found)
+
+
+def _shape(found: dict[str, Any]) -> str:
+    """Return ``28x28 grey`` or ``32x32 RGB``."""
+    return f"{found['image_size']}x{found['image_size']} {'grey' if found['channels'] == 1 else 'RGB'}"
+
+
+def _print_sets(found: dict[str, Any]) -> None:
+    for entry in found["sets"]:
         print(f"{entry['name']}: {entry['about']}\n    {_sizes(entry)}")
     print("\nNot in the package; 'tippingpoint data prepare NAME' reads them once:\n")
-    for entry in public:
+    for entry in found["public"]:
         ready = f"prepared in {entry['prepared']}" if entry["prepared"] else "not prepared here"
         print(f"{entry['name']}: {entry['about']}\n    {_sizes(entry)}; {ready}")
         print(f"    {entry['licence']}; {entry['url']}")
+    print(f"\n{UNVERIFIED}")
     print(
         "\nSome classes of a set: fashion_mnist[0-5] or digits[0,2,4]. Your own images: the path of a .npz file with "
         "x_train, y_train,\nx_test, y_test, or of a folder with train/ and test/ that hold a folder for every class."
@@ -119,13 +135,13 @@ def prepare(
             classes=classes,
             report=report,
         )
-    if json:
-        print_json(done)
-        return
-    colour = "grey" if done["channels"] == 1 else "RGB"
+    _tell(done, json, _print_prepared)
+
+
+def _print_prepared(done: dict[str, Any]) -> None:
     print(
-        f"{done['path']}: {'was prepared already' if done['reused'] else 'prepared'}. {_sizes(done)}, "
-        f"{done['image_size']}x{done['image_size']} {colour}, {done['bytes'] / 1e6:,.1f} MB"
+        f"{done['path']}: {'was prepared already' if done['reused'] else 'prepared'}. {_sizes(done)}, {_shape(done)}, "
+        f"{done['bytes'] / 1e6:,.1f} MB"
     )
     if (listed := done["source"]["class_list"]) is not None:
         print(f"Class list: {listed['name']} (SHA-256 {listed['sha256']})")
@@ -159,12 +175,11 @@ def overlap(
     """Count the images that sets share by content: training and test images of each, and of each with the others."""
     from tippingpoint.lab.data import find_overlaps
 
-    found = find_overlaps(names, image_size=image_size, channels=channels, data_dir=data_dir)
-    if json:
-        print_json(found)
-        return
-    size = found["image_size"]
-    print(f"Compared pixel for pixel at {size}x{size} {'grey' if found['channels'] == 1 else 'RGB'}.")
+    _tell(find_overlaps(names, image_size=image_size, channels=channels, data_dir=data_dir), json, _print_overlap)
+
+
+def _print_overlap(found: dict[str, Any]) -> None:
+    print(f"Compared pixel for pixel at {_shape(found)}.")
     for sentence in found["warnings"] or ["No image stands in two parts."]:
         print(sentence)
 
@@ -179,25 +194,14 @@ def check(
     """Load a set and tell its classes, their balance, images that occur twice, and its fingerprint."""
     from tippingpoint.lab.data import check_image_set
 
-    found = check_image_set(name, image_size=image_size, channels=channels, data_dir=data_dir)
-    if json:
-        print_json(found)
-        return
-    _print_check(found)
+    _tell(check_image_set(name, image_size=image_size, channels=channels, data_dir=data_dir), json, _print_check)
 
 
 def _print_check(found: dict[str, Any]) -> None:
-    """Print what `check` found, for people."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    size = found["image_size"]
-    kind = "grey" if found["channels"] == 1 else "RGB"
-    console.print(
-        f"{found['name']}: {found['n_train']:,} training and {found['n_test']:,} test images, {found['n_classes']} "
-        f"classes ({size}x{size} {kind})",
-        markup=False,
-    )
+    console.print(f"{found['name']}: {_sizes(found)} ({_shape(found)})", markup=False)
     console.print(_class_table(found["classes"]))
     twice = found["duplicates"]
     console.print(

@@ -26,10 +26,10 @@ def test_shared_images_are_counted_part_by_part() -> None:
     found = shared_images(first, second)
     # train[0] stands in both of the first set's parts, so it is among test_train too
     assert (found.train_train, found.train_test, found.test_train, found.test_test) == (3, 1, 1, 2)
-    assert found.sentences()[0] == (
+    assert found.sentences()["train_train"] == (
         "3 training images of first are also training images of second (by number from 0: 0 is 8, 1 is 9, 2 is 10)."
     )
-    assert shared_images(first, first).sentences() == [
+    assert list(shared_images(first, first).sentences().values()) == [
         "1 training image of first is also a test image of first (by number from 0: 0 is 6)."
     ]
 
@@ -44,7 +44,7 @@ def test_copies_are_found_by_content() -> None:
 
 def test_views_of_one_set_share_nothing() -> None:
     near, far = (load_image_set(name, image_size=8, channels=1) for name in ("digits[0-5]", "digits[6-9]"))
-    assert shared_images(near, far).sentences() == []
+    assert shared_images(near, far).sentences() == {}
 
 
 def test_sets_of_two_sizes_are_not_compared() -> None:

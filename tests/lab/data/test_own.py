@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,9 @@ import pytest
 from PIL import Image
 
 from tippingpoint.errors import DataError
+from tippingpoint.lab.data import arrays as npz_files
 from tippingpoint.lab.data import check_image_set, describe_image_set, load_image_set
+from tippingpoint.lab.data.builtin import RawSet
 
 
 def pixels(n: int, seed: int, *shape: int) -> np.ndarray:
@@ -99,6 +106,10 @@ def test_npz_labels_are_renumbered(tmp_path: Path) -> None:
         ({"class_names": np.array(["a", "b", "b"])}, ["names a class twice"]),
         ({"y_train": np.zeros(12, int), "y_test": np.zeros(6, int)}, ["one class"]),
         ({"x_train": np.array([{}], dtype=object)}, ["plain arrays"]),
+        ({"y_train": np.arange(12) % 3 - 1, "y_test": np.arange(6) % 3 - 1}, ["4 labels below 0", "2 labels below 0"]),
+        ({"y_test": np.array(["0", "1", "2"] * 2)}, ["one holds text and the other numbers"]),
+        ({"x_test": np.full((6, 6, 6), np.nan)}, ["x_test is float64"]),
+        ({"y_test": np.full(6, np.nan)}, ["y_test is float64"]),
     ],
 )
 def test_npz_faults(tmp_path: Path, change: dict[str, Any], words: list[str]) -> None:
@@ -108,6 +119,70 @@ def test_npz_faults(tmp_path: Path, change: dict[str, Any], words: list[str]) ->
     for fault, word in zip(faults, words, strict=True):
         assert word in fault
         assert "bad.npz" in fault
+
+
+def rewrite(path: Path, change: Callable[[str, bytes], bytes], **how: Any) -> Path:
+    """Write the archive anew, its members changed."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", **how) as archive:
+        for name, content in members.items():
+            archive.writestr(name, change(name, content))
+    return path
+
+
+def test_npz_that_says_more_than_it_holds(tmp_path: Path) -> None:
+    def huge(name: str, content: bytes) -> bytes:
+        out = io.BytesIO()
+        np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": (10**9, 900, 900)})
+        return out.getvalue() + bytes(1000) if name == "x_train.npy" else content
+
+    path = rewrite(save(tmp_path / "huge.npz", good_arrays()), huge, compression=zipfile.ZIP_DEFLATED)
+    (fault,) = faults_of(path)
+    assert "huge.npz: its arrays do not fit into this machine's memory" in fault
+
+
+def test_npz_larger_than_memory_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "own.npz", good_arrays())
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 1000}[name])
+    (fault,) = faults_of(path)
+    assert "prepare the set: tippingpoint data prepare" in fault
+
+
+def test_npz_that_python_cannot_unpack(tmp_path: Path) -> None:
+    whole = save(tmp_path / "own.npz", good_arrays()).read_bytes()
+    central = [match.start() for match in re.finditer(b"PK\x01\x02", whole)]
+    for offset, value, words in [(8, 1, "encrypted"), (10, 99, "compression method is not supported")]:
+        changed = bytearray(whole)
+        for start in central:
+            changed[start + offset] = value
+        (tmp_path / "own.npz").write_bytes(changed)
+        (fault,) = faults_of(tmp_path / "own.npz")
+        assert words in fault
+
+
+def test_npz_labels_of_two_integer_kinds_stay_whole(tmp_path: Path) -> None:
+    mixed = {**good_arrays(), "y_test": good_arrays()["y_test"].astype(np.uint64)}
+    images = load_image_set(str(save(tmp_path / "own.npz", mixed)), image_size=6, channels=1)
+    assert images.class_names == ("0", "1", "2")
+
+
+def test_a_plan_reads_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+    load = npz_files.load_npz
+
+    def counted(path: Path) -> RawSet:
+        reads.append(path)
+        return load(path)
+
+    monkeypatch.setattr(npz_files, "load_npz", counted)
+    path = save(tmp_path / "own.npz", good_arrays())
+    for _ in range(3):
+        before = describe_image_set(str(path))
+    assert len(reads) == 1
+    save(path, {**good_arrays(), "x_train": pixels(12, 5)})
+    os.utime(path, ns=(1, 1))
+    assert describe_image_set(str(path))["fingerprint"] != before["fingerprint"], "a changed file is read again"
 
 
 def test_files_that_are_no_npz(tmp_path: Path) -> None:

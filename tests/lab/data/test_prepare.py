@@ -30,6 +30,7 @@ from tippingpoint.lab.data import (
     split_validation,
 )
 from tippingpoint.lab.data import prepare as module
+from tippingpoint.lab.data.images import Chosen
 from tippingpoint.study.laboratory import RealLaboratory
 
 IMAGES = Path(__file__).parents[4] / "shared" / "data" / "images" / "cifar10_jpeg.npz"
@@ -85,6 +86,13 @@ def test_images_are_mapped_and_not_copied(tmp_path: Path) -> None:
     neighbours = load_image_set("own[1-2]", image_size=8, channels=3, data_dir=tmp_path)
     assert mapped(neighbours.train_images), "classes that stand one behind the other are a slice"
     apart = load_image_set("own[0,2]", image_size=8, channels=3, data_dir=tmp_path)
+    assert isinstance(apart.train_images, Chosen), "classes that stand apart are places in the mapped file"
+    assert mapped(apart.train_images.whole)
+    assert (apart.train_images.shape, apart.train_images.ndim, len(apart.train_images)) == ((8, 8, 8, 3), 4, 8)
+    copied = whole.train_images[whole.train_labels != 1]
+    for which in (3, -1, slice(2, 7, 2), np.array([7, 0, 4]), (slice(None), 0)):
+        assert np.array_equal(apart.train_images[which], copied[which])  # type: ignore[index]
+    assert shared_images(apart, whole).train_train == 8
     assert np.array_equal(apart.train_images, whole.train_images[whole.train_labels != 1])
     assert apart.train_labels.tolist() == [0] * 4 + [1] * 4
 
@@ -196,6 +204,31 @@ def test_damage_is_found(tmp_path: Path) -> None:
             describe_image_set("own", tmp_path)
 
 
+def test_a_study_finds_a_prepared_set_that_was_changed(tmp_path: Path) -> None:
+    prepare_image_set("own", path=make_folder(tmp_path / "photos"), size=8, to=tmp_path / "own")
+    about = {"name": "own", "image_size": 8, "channels": 3, "validation_fraction": 0.25, "data_dir": str(tmp_path)}
+    task = {"kind": "pretrain", "data": about, "n_images": 3, "subset_seed": 0}
+    assert RealLaboratory().inspect([task]) == []
+    for name in ("train_images.npy", "test_images.npy", "train_hashes.npy", "test_labels.npy"):
+        whole = (tmp_path / "own" / name).read_bytes()
+        (tmp_path / "own" / name).write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
+        with pytest.raises(DataError, match=f"{name}: has changed since it was prepared") as caught:
+            RealLaboratory().inspect([task])
+        assert f"{name}: " in caught.value.faults[0]
+        (tmp_path / "own" / name).write_bytes(whole)
+
+
+def test_a_source_that_has_grown_is_not_taken_for_prepared(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "photos")
+    prepare_image_set("own", path=folder, size=8, to=tmp_path / "own")
+    assert prepare_image_set("own", path=folder, to=tmp_path / "own")["reused"]
+    shutil.copy(folder / "train" / "ant" / "0.png", folder / "train" / "ant" / "9.png")
+    with pytest.raises(
+        DataError, match=r"from 12 training and 6 test images of 3 classes, and .* now holds 13 and 6 of 3"
+    ):
+        prepare_image_set("own", path=folder, to=tmp_path / "own")
+
+
 def test_all_bad_images_are_named_and_counted(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "photos")
     whole = (folder / "train" / "ant" / "0.png").read_bytes()
@@ -250,11 +283,11 @@ def test_grey_files_and_others_are_told(tmp_path: Path) -> None:
     Image.fromarray(pixels(5, 9, 9)).save(folder / "train" / "ant" / "0.png")
     done = prepare_image_set("own", path=folder, size=8, to=tmp_path / "rgb")
     assert done["notes"] == [
-        "1 file is no image by its name and was passed over.",
-        "1 of 18 files are grey and became RGB.",
+        "Passed over, because they are no images by name: 1 .txt.",
+        "1 of 18 images are grey and became RGB.",
     ]
     done = prepare_image_set("own", path=folder, size=8, channels=1, to=tmp_path / "grey")
-    assert done["notes"][1] == "17 of 18 files are in colour and became grey."
+    assert done["notes"][1] == "17 of 18 images are in colour and became grey."
 
 
 def test_class_lists(tmp_path: Path) -> None:
@@ -369,9 +402,18 @@ def test_a_study_is_told_before_it_trains(tmp_path: Path) -> None:
         {"kind": kind, "data": {"name": name, **about}, "n_images": 3, "subset_seed": 0}
         for kind, name in (("pretrain", "first"), ("finetune", "second"), ("finetune", "first[0-1]"))
     ]
-    notes = RealLaboratory().inspect(tasks)
-    assert "1 training image of first is also a test image of second (by number from 0: 11 is 3)." in notes
+    leak = "1 training image of first is also a test image of second (by number from 0: 11 is 3)"
+    with pytest.raises(DataError) as caught:
+        RealLaboratory().inspect(tasks)
+    assert caught.value.faults == (
+        f"{leak}; remove them from one of the two, or set allow_overlap: true in the study file to go on and have it "
+        "told.",
+    )
+    notes = RealLaboratory().inspect(tasks, allow_overlap=True)
+    assert f"{leak}." in notes
     assert any(note.startswith("8 training images of first are also training images of first[0-1]") for note in notes)
+    trial = [{**task, "score_on": "validation"} for task in tasks]
+    assert f"{leak}." in RealLaboratory().inspect(trial), "a trial scores no test image"
     with pytest.raises(DataError, match="is prepared at 8x8 RGB, and 9x9 RGB is asked for"):
         RealLaboratory().inspect([{**tasks[0], "data": {"name": "first", **about, "image_size": 9}}])
 
@@ -396,8 +438,8 @@ def test_killed_midway_leaves_no_half_set(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "photos")
     code = (
         "import sys, time\n"
-        "from tippingpoint.lab.data import prepare_image_set, writing\n"
-        "writing.PIECE = 2\n"
+        "from tippingpoint.lab.data import decoding, prepare_image_set\n"
+        "decoding.PIECE = 2\n"
         "def report(done, total):\n"
         "    print(done, flush=True)\n"
         "    time.sleep(60 if done >= 8 else 0)\n"

@@ -4,7 +4,7 @@ Arrays are NumPy's, and training turns them into tensors. Only `prepare_image_se
 needs it, and only it may fetch anything.
 """
 
-from tippingpoint.lab.data.checks import check_image_set, find_overlaps
+from tippingpoint.lab.data.checks import check_before_training, check_image_set, find_leaks, find_overlaps
 from tippingpoint.lab.data.images import ImageSet, SharedImages, find_copies, imbalance, shared_images
 from tippingpoint.lab.data.prepare import prepare_image_set
 from tippingpoint.lab.data.registry import (
@@ -20,10 +20,12 @@ __all__ = [
     "ImageSet",
     "SharedImages",
     "available_sets",
+    "check_before_training",
     "check_image_set",
     "describe_image_set",
     "expect_image_set",
     "find_copies",
+    "find_leaks",
     "find_overlaps",
     "imbalance",
     "load_image_set",

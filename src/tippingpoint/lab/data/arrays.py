@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tippingpoint.errors import DataError
 from tippingpoint.lab.data.builtin import RawSet
+from tippingpoint.lab.data.folders import check_memory
 from tippingpoint.lab.data.images import content_fingerprint
 
 __all__ = ["NAMINGS", "load_npz"]
@@ -68,6 +69,10 @@ def load_npz(path: Path) -> RawSet:
             f"{path}: {naming[0]} has images of {images[0].shape[1:]} and {naming[2]} of {images[1].shape[1:]}; "
             "bring both to one shape."
         )
+    if not faults and (labels[0].dtype.kind == "U") != (labels[1].dtype.kind == "U"):
+        faults.append(
+            f"{path}: of {naming[1]} and {naming[3]} one holds text and the other numbers; give both one kind."
+        )
     if faults:
         raise DataError(faults)
     names, train, test = _number_classes(path, naming, labels[0], labels[1], arrays.get("class_names"))
@@ -84,6 +89,8 @@ def _read(path: Path) -> Arrays:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: this is a single array, not a .npz file; {EXPECTED}.")
             wanted = {"class_names", *(name for names in NAMINGS for name in names)}
+            entries = zipfile.ZipFile(stream).infolist()
+            check_memory(path, sum(entry.file_size for entry in entries if entry.filename[:-4] in wanted))
             return {name: archive[name] for name in archive.files if name in wanted}
     except (DataError, PermissionError):  # the latter is the machine's, and whoever asked says so
         raise
@@ -91,7 +98,9 @@ def _read(path: Path) -> Arrays:
         raise DataError(
             f"{path}: cannot be read ({error.strerror or error}); check the file and its rights."
         ) from error
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+    except MemoryError as error:
+        raise DataError(f"{path}: its arrays do not fit into this machine's memory; check their shapes.") from error
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, NotImplementedError) as error:
         # NumPy's own words for a ValueError advise unpickling, which is what nobody should do here.
         reason = "" if isinstance(error, ValueError) else f" ({error})"
         raise DataError(f"{path}: this is not a sound .npz file of plain arrays{reason}; {EXPECTED}.") from error
@@ -128,6 +137,12 @@ def _label_faults(path: Path, name: str, labels: npt.NDArray[Any], images: npt.N
         faults.append(f"{path}: {name} has {len(labels):,} labels for {len(images):,} images; give one for each.")
     if labels.dtype.kind not in "iuU":
         faults.append(f"{path}: {name} is {labels.dtype}; labels are whole numbers or text.")
+    elif labels.dtype.kind == "i" and labels.min(initial=0) < 0:
+        below = int((labels < 0).sum())
+        faults.append(
+            f"{path}: {name} holds {below:,} labels below 0 (such as {labels.min()}), which often mark images "
+            "without a label; remove those images, or number the classes from 0."
+        )
     return faults
 
 
@@ -139,6 +154,8 @@ def _number_classes(
     given: npt.NDArray[Any] | None,
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return class names and labels 0 .. k - 1; every class must stand in both parts."""
+    if train.dtype != test.dtype and train.dtype.kind != "U":  # NumPy would make floats of int64 and uint64
+        train, test = train.astype(np.int64), test.astype(np.int64)
     if given is None:
         known = np.union1d(train, test)
         names = tuple(str(value) for value in known)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import resources
@@ -21,16 +21,19 @@ import numpy as np
 from tippingpoint.errors import EnvironmentFault, MissingExtraError
 from tippingpoint.lab.data.images import Images, Labels, content_fingerprint
 
-__all__ = ["BUILTIN", "Builtin", "RawSet", "SetSummary"]
+__all__ = ["BUILTIN", "PACKAGE", "Builtin", "RawSet", "SetSummary"]
 
 PACKED = "fashion_mnist.xz"
+PACKAGE = "the package"  # who provides its sets
 DIGITS_TEST_SHARE = 0.3
 
 
 class RawSet(NamedTuple):
     """A set as it is stored, before resizing: images uint8 (n, h, w) or (n, h, w, c), labels int64 (n,).
 
-    A prepared set also has the content hash of every image, uint8 (n, 16), see `images.content_hashes`.
+    A folder and a prepared set have the content hash of every image too, uint8 (n, 16), see `images.content_hashes`. Of
+    a folder's images ``n_grey`` were grey in their files; ``passed_over`` counts, by suffix, its files that are no
+    images.
     """
 
     train_images: Images
@@ -41,6 +44,8 @@ class RawSet(NamedTuple):
     fingerprint: str
     train_hashes: Images | None = None
     test_hashes: Images | None = None
+    n_grey: int | None = None
+    passed_over: Mapping[str, int] = {}
 
 
 class SetSummary(NamedTuple):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tippingpoint.errors import DataError, TippingPointError
 from tippingpoint.lab.data.images import PAIRS, ImageSet, imbalance, shared_images
-from tippingpoint.lab.data.prepared import verify_prepared
+from tippingpoint.lab.data.prepared import check_sample, verify_prepared
 from tippingpoint.lab.data.registry import find_prepared, load_image_set, stored_shape
 from tippingpoint.lab.data.views import parse_name
 
-__all__ = ["check_image_set", "find_overlaps"]
+__all__ = ["check_before_training", "check_image_set", "find_leaks", "find_overlaps"]
 
 
 def check_image_set(
@@ -54,7 +54,7 @@ def check_image_set(
     tested = set(digests["test"])
     leak = sum(key in tested for key in digests["train"])
     repeats = {part: len(keys) - len(set(keys)) for part, keys in digests.items()}
-    warnings = [unequal] if unequal else []
+    warnings = [*([unequal] if unequal else []), *images.notes]
     if leak:
         warnings.append(
             f"{leak:,} training images are also test images (at {size}x{size}): the test error of whatever is "
@@ -142,8 +142,73 @@ def find_overlaps(
             }
             for pair in found
         ],
-        "warnings": [sentence for pair in found for sentence in pair.sentences()],
+        "warnings": [sentence for pair in found for sentence in pair.sentences().values()],
     }
+
+
+def check_before_training(name: str, *, image_size: int, channels: int, data_dir: str | Path | None = None) -> ImageSet:
+    """Load a set for a study, and refuse what a study should not find out afterwards.
+
+    Parameters
+    ----------
+    name, image_size, channels, data_dir
+        As for `load_image_set`.
+
+    Returns
+    -------
+    ImageSet
+        Of a prepared set a sample of the images was held against their content hashes.
+
+    Raises
+    ------
+    DataError
+        The set cannot be used, its colour would be dropped, or a prepared set has changed; all faults are named.
+    """
+    images = load_image_set(name, image_size=image_size, channels=channels, data_dir=data_dir)
+    kept = _prepared_folder(name, data_dir)
+    if kept is not None:
+        check_sample(kept)
+    if images.lost_colour:
+        total = len(images.train_labels) + len(images.test_labels)
+        raise DataError(
+            f"{name}: {images.lost_colour:,} of {total:,} images are in colour, and the study's image.channels is 1; "
+            "set image.channels: 3, or make them grey on purpose: tippingpoint data prepare NAME --from SOURCE "
+            f"--size {image_size} --channels 1."
+        )
+    return images
+
+
+def find_leaks(
+    sets: Mapping[str, ImageSet], upstream: Collection[str], *, tested: bool = True
+) -> tuple[list[str], list[str]]:
+    """Find images in two places among the sets of a study, and tell those that spoil its scores from the others.
+
+    Scores are spoilt by training images that are test images too: of one set, or of an upstream set in the test part of
+    a downstream one. Where both parts are one maker's, whose division stands as it was published, it is only told.
+
+    Parameters
+    ----------
+    sets : mapping of str to ImageSet
+        All at one size and number of channels.
+    upstream : collection of str
+        Which of them are pretrained on; the others are fine-tuned on.
+    tested : bool, default True
+        Test images are scored.
+
+    Returns
+    -------
+    leaks, notes : list of str
+        A sentence for each: what spoils the scores, and what is only to be known.
+    """
+    leaks: list[str] = []
+    notes: list[str] = []
+    pairs = [(name, name) for name in sets]
+    pairs += [(first, second) for first in upstream for second in sets if first in sets and second not in upstream]
+    for first, second in pairs:
+        published = sets[first].maker is not None and sets[first].maker == sets[second].maker
+        for kind, sentence in shared_images(sets[first], sets[second]).sentences().items():
+            (leaks if tested and not published and kind == "train_test" else notes).append(sentence)
+    return leaks, notes
 
 
 def _prepared_folder(name: str, data_dir: str | Path | None) -> Path | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,33 +13,30 @@ import numpy as np
 
 from tippingpoint.errors import DataError
 from tippingpoint.lab.data.builtin import RawSet, SetSummary
-from tippingpoint.lab.data.decoding import decode_bytes, strict_pillow
+from tippingpoint.lab.data.decoding import SUFFIXES, Fault, read_files, read_plain, refuse, shorten
 from tippingpoint.lab.data.images import Images, Labels
 
 __all__ = [
-    "SUFFIXES",
     "Listing",
+    "check_memory",
     "files_fingerprint",
     "folder_signature",
     "load_folder",
     "scan_folder",
     "scan_part",
-    "shorten",
     "summarise_folder",
 ]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 LAYOUT = "train/ and test/ (or val/), in each a folder for every class with its images"
-MOST_FAULTS = 50  # a folder may hold a million damaged files; nobody reads a million sentences
 
 
 class Listing(NamedTuple):
-    """The image files of both parts, class by class, all in a fixed order, and how many other files there are."""
+    """The image files of both parts, class by class, all in a fixed order, and how many other files of which kind."""
 
     class_names: tuple[str, ...]
     train: list[list[Path]]
     test: list[list[Path]]
-    passed_over: int = 0
+    passed_over: Mapping[str, int] = {}
 
 
 def scan_folder(path: Path, only: Collection[str] | None = None) -> Listing:
@@ -67,11 +65,11 @@ def scan_folder(path: Path, only: Collection[str] | None = None) -> Listing:
     test_name = next((name for name in ("test", "val") if (path / name).is_dir()), None)
     test = scan_part(path / test_name, faults, only, others) if test_name else None
     if train is None:
-        faults.append(f"{path}: there is no folder train/; a set of images has {LAYOUT}.")
+        faults.append(f"{path}: there is no folder train/{_there(path)}; a set of images has {LAYOUT}.")
     if test is None:
         faults.append(
-            f"{path}: there is no folder test/ (or val/); set test images aside in it, class by class as in train/, "
-            "because test images are never taken from the training images silently."
+            f"{path}: there is no folder test/ (or val/){_there(path)}; set test images aside in it, class by "
+            "class as in train/, because test images are never taken from the training images silently."
         )
     if train is not None and test is not None:
         for part, ours, theirs in (("train", train, test), (test_name, test, train)):
@@ -82,7 +80,15 @@ def scan_folder(path: Path, only: Collection[str] | None = None) -> Listing:
     if faults or train is None or test is None:
         raise DataError(shorten(faults))
     names = tuple(sorted(train))
-    return Listing(names, [train[name] for name in names], [test[name] for name in names], len(others))
+    kinds = Counter(Path(name).suffix.lower() or "without a suffix" for name in others)
+    return Listing(names, [train[name] for name in names], [test[name] for name in names], kinds)
+
+
+def _there(path: Path) -> str:
+    """Return what stands where a part was looked for: Train/, validation/, or the class folders themselves."""
+    found = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    shown = ", ".join(f"{name}/" for name in found[:5]) + (", ..." if len(found) > 5 else "")
+    return f", but {shown}" if found else ""
 
 
 def scan_part(
@@ -159,22 +165,25 @@ def _scan_class(entry: Path, faults: list[str], others: list[str]) -> list[Path]
     return sorted(files, key=lambda file: file.relative_to(entry.parent).as_posix())
 
 
-def shorten(faults: list[str]) -> list[str]:
-    """Return the first faults, and how many more there are."""
-    beyond = len(faults) - MOST_FAULTS
-    return [*faults[:MOST_FAULTS], f"There are {beyond:,} more faults like these."] if beyond > 0 else faults
-
-
 def folder_signature(path: Path) -> str:
     """Return a text that changes when files of the folder come, go or change (by name, size and time)."""
     digest = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape"))
     listing = scan_folder(path)
     for files in (*listing.train, *listing.test):
         for file in files:
-            state = file.stat()
+            state = _state(file)
             name = file.relative_to(path).as_posix().encode(errors="surrogateescape")
-            digest.update(b"%s\0%d\0%d\0" % (name, state.st_size, state.st_mtime_ns))
+            digest.update(b"%s\0%d\0%d\0" % (name, *state))
     return digest.hexdigest()
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """Return size and time of a file; of a link that leads nowhere, which reading tells of, (-1, 0)."""
+    try:
+        state = file.stat()
+    except OSError:
+        return -1, 0
+    return state.st_size, state.st_mtime_ns
 
 
 def files_fingerprint(class_names: Sequence[str], parts: Iterable[Sequence[Sequence[bytes]]]) -> str:
@@ -196,30 +205,21 @@ def files_fingerprint(class_names: Sequence[str], parts: Iterable[Sequence[Seque
     return digest.hexdigest()
 
 
-def _fingerprint(listing: Listing) -> str:
-    """Return the fingerprint of a folder, whose files are read but not decoded."""
-    faults: list[str] = []
-
-    def content(file: Path) -> bytes:
-        try:
-            return hashlib.sha256(file.read_bytes()).digest()
-        except PermissionError:
-            raise
-        except OSError as error:
-            faults.append(f"{file}: cannot be read ({error.strerror}); check the file.")
-            return b""
-
-    parts = [[[content(file) for file in files] for files in part] for part in (listing.train, listing.test)]
-    if faults:
-        raise DataError(shorten(faults))
-    return files_fingerprint(listing.class_names, parts)
-
-
 def summarise_folder(path: Path) -> SetSummary:
     """Return counts, names and fingerprint of a folder; its files are read but not decoded."""
     listing = scan_folder(path)
+    faults: list[Fault] = []
+    contents = [[_contents(files, faults) for files in part] for part in (listing.train, listing.test)]
+    refuse(faults)
     train, test = (tuple(len(files) for files in part) for part in (listing.train, listing.test))
-    return SetSummary(train, test, listing.class_names, _fingerprint(listing))
+    return SetSummary(train, test, listing.class_names, files_fingerprint(listing.class_names, contents))
+
+
+def _contents(files: Sequence[Path], faults: list[Fault]) -> list[bytes]:
+    """Return the SHA-256 of every file."""
+    found = [read_plain(file) for file in files]
+    faults += [content for content in found if isinstance(content, Fault)]
+    return [b"" if isinstance(content, Fault) else hashlib.sha256(content).digest() for content in found]
 
 
 def load_folder(path: Path, image_size: int, channels: int, classes: tuple[int, ...] | None = None) -> RawSet:
@@ -244,26 +244,27 @@ def load_folder(path: Path, image_size: int, channels: int, classes: tuple[int, 
     ------
     DataError
         The layout is wrong, the images do not fit into memory, or files cannot be decoded; every file is named.
+    EnvironmentFault
+        Files must not be read.
     """
     listing = scan_folder(path)
-    fingerprint = _fingerprint(listing)
-    if classes is not None:
-        train_files, test_files = (
-            [files if which in classes else [] for which, files in enumerate(part)]
-            for part in (listing.train, listing.test)
-        )
-        listing = Listing(listing.class_names, train_files, test_files)
-    _check_memory(path, sum(map(len, listing.train + listing.test)) * image_size**2 * channels)
-    faults: list[str] = []
-    train = _decode(listing.train, image_size, channels, faults)
-    test = _decode(listing.test, image_size, channels, faults)
-    if faults:
-        raise DataError(shorten(faults))
-    return RawSet(*train, *test, listing.class_names, fingerprint)
+    wanted = set(range(len(listing.class_names)) if classes is None else classes)
+    n_images = sum(len(part[which]) for part in (listing.train, listing.test) for which in wanted if which < len(part))
+    check_memory(path, n_images * image_size**2 * channels)
+    faults: list[Fault] = []
+    parts = [_decode(part, wanted, image_size, channels, faults) for part in (listing.train, listing.test)]
+    refuse(faults)
+    train, test = parts
+    return RawSet(
+        *(train.images, train.labels, test.images, test.labels, listing.class_names),
+        *(files_fingerprint(listing.class_names, [part.contents for part in parts]), train.hashes, test.hashes),
+        n_grey=train.n_grey + test.n_grey,
+        passed_over=listing.passed_over,
+    )
 
 
-def _check_memory(path: Path, needed: int) -> None:
-    """Raise where the decoded images are larger than the machine's memory."""
+def check_memory(path: Path, needed: int) -> None:
+    """Raise a `DataError` where images that need so many bytes are larger than the machine's memory."""
     try:
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # not a POSIX system: the allocation itself will tell
@@ -271,25 +272,36 @@ def _check_memory(path: Path, needed: int) -> None:
     if needed > there:
         raise DataError(
             f"{path}: the decoded images need {needed / 1e9:.1f} GB, and this machine has {there / 1e9:.1f} GB of "
-            "memory; choose a smaller image size or fewer classes."
+            "memory; choose a smaller image size or fewer classes, or prepare the set: tippingpoint data prepare."
         )
 
 
-def _decode(part: list[list[Path]], size: int, channels: int, faults: list[str]) -> tuple[Images, Labels]:
-    """Return images and labels of a part; what cannot be decoded is added to the faults."""
-    counts = [len(files) for files in part]
-    images = np.empty((sum(counts), size, size, channels), np.uint8)
-    with strict_pillow():
-        for place, file in enumerate(file for files in part for file in files):
-            try:
-                decoded = decode_bytes(file, file.read_bytes(), size, channels)
-            except PermissionError:
-                raise
-            except OSError as error:
-                faults.append(f"{file}: cannot be read ({error.strerror or error}); check the file.")
-                continue
-            if decoded.pixels is None:
-                faults.append(str(decoded.fault))
-            else:
-                images[place] = decoded.pixels
-    return images, np.repeat(np.arange(len(part), dtype=np.int64), counts)
+class _Part(NamedTuple):
+    """The decoded images of a part, their labels and content hashes, of every class the files' SHA-256, grey files."""
+
+    images: Images
+    labels: Labels
+    hashes: Images
+    contents: list[list[bytes]]
+    n_grey: int
+
+
+def _decode(part: list[list[Path]], wanted: Collection[int], size: int, channels: int, faults: list[Fault]) -> _Part:
+    """Return the images of some classes of a part; what cannot be used is added to the faults."""
+    contents = [[] if which in wanted else _contents(files, faults) for which, files in enumerate(part)]
+    counts = [len(files) if which in wanted else 0 for which, files in enumerate(part)]
+    labels = np.repeat(np.arange(len(part), dtype=np.int64), counts)
+    images = np.empty((len(labels), size, size, channels), np.uint8)
+    hashes = np.zeros((len(labels), 16), np.uint8)
+    place = n_grey = 0
+    chosen = [file for which, files in enumerate(part) if which in wanted for file in files]
+    for piece in read_files(chosen, size, channels):
+        for image in piece:
+            contents[labels[place]].append(image.content)
+            if image.fault is not None:
+                faults.append(image.fault)
+            if image.pixels is not None:
+                images[place], hashes[place] = image.pixels, np.frombuffer(image.key, np.uint8)
+            n_grey += image.grey
+            place += 1
+    return _Part(images, labels, hashes, contents, n_grey)

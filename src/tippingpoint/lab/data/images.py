@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,19 +24,66 @@ from tippingpoint.errors import DataError
 
 __all__ = [
     "PAIRS",
+    "Chosen",
     "ImageSet",
     "Images",
     "Labels",
     "SharedImages",
     "content_fingerprint",
     "content_hashes",
+    "conversion_words",
     "find_copies",
     "imbalance",
+    "is_mapped",
+    "passed_over_words",
     "shared_images",
 ]
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+
+
+class Chosen:
+    """Some images of an array that stays where it is: classes of a set that is mapped from disk.
+
+    Indexing along the first axis (a number, a slice, an array of places) gives plain arrays of just those images.
+
+    Parameters
+    ----------
+    whole : ndarray of uint8, shape (m, h, w, c)
+        All images.
+    places : ndarray of int, shape (n,)
+        Which of them.
+    """
+
+    def __init__(self, whole: Images, places: npt.NDArray[np.intp]) -> None:
+        self.whole, self.places = whole, places
+        self.shape: tuple[int, ...] = (len(places), *whole.shape[1:])
+        self.dtype, self.ndim = whole.dtype, whole.ndim
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, which: Any) -> Images:
+        first, *others = which if isinstance(which, tuple) else (which,)
+        found: Images = self.whole[(self.places[first], *others)]
+        return found
+
+    def __iter__(self) -> Iterator[Images]:
+        return (self.whole[place] for place in self.places)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Copy the images into memory: what NumPy asks for, and nothing in here does."""
+        return np.asarray(self.whole[self.places], dtype=dtype)
+
+
+def is_mapped(images: Any) -> bool:
+    """Tell whether an array's memory is a file mapped from disk."""
+    while isinstance(images, np.ndarray):
+        if isinstance(images, np.memmap):
+            return True
+        images = images.base
+    return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +95,7 @@ class ImageSet:
     name : str
         What was asked for, such as ``fashion_mnist[0-5]``.
     train_images, test_images : ndarray of uint8, shape (n, h, w, c)
-        Grey values 0..255.
+        Grey values 0..255; of a class view of a mapped set `Chosen`, to be indexed before anything else.
     train_labels, test_labels : ndarray of int64, shape (n,)
         Class of each image, 0 .. k - 1.
     class_names : tuple of str, length k
@@ -56,7 +104,14 @@ class ImageSet:
         SHA-256 (hex) of the content as it is stored, before any resizing: the same at every image size, another
         for every class view. It seeds subsets and is part of every cell's key.
     train_hashes, test_hashes : ndarray of uint8, shape (n, 16), optional
-        Content hash of every image, where they are known beforehand (a prepared set).
+        Content hash of every image, where they are known beforehand (a folder, a prepared set).
+    maker : str or None
+        Who divided it into training and test images: of a public set, and of one in the package, what stands for it;
+        None of your own.
+    lost_colour : int
+        Images whose colour was dropped while they were loaded; those of a prepared set were prepared so on purpose.
+    notes : tuple of str
+        Sentences on what was converted or passed over.
     """
 
     name: str
@@ -68,10 +123,14 @@ class ImageSet:
     fingerprint: str
     train_hashes: Images | None = None
     test_hashes: Images | None = None
+    maker: str | None = None
+    lost_colour: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            array.setflags(write=False)
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
 
     def digests(self, part: str) -> list[bytes]:
         """Return the content hash (16 bytes) of every image of ``train`` or ``test``; copies agree, others do not."""
@@ -144,6 +203,22 @@ def imbalance(labels: npt.ArrayLike, class_names: Iterable[str] | None = None) -
     )
 
 
+def conversion_words(n_grey: int, n_images: int, channels: int) -> list[str]:
+    """Say how many images became RGB (``channels`` is 3) or grey (1); nothing where all are so already."""
+    if channels == 3:
+        return [f"{n_grey:,} of {n_images:,} images are grey and became RGB."] if n_grey else []
+    n_colour = n_images - n_grey
+    return [f"{n_colour:,} of {n_images:,} images are in colour and became grey."] if n_colour else []
+
+
+def passed_over_words(counts: Mapping[str, int]) -> list[str]:
+    """Say which files (suffix -> how many) were passed over, because their names are not those of images."""
+    if not counts:
+        return []
+    shown = ", ".join(f"{number:,} {suffix}" for suffix, number in sorted(counts.items()))
+    return [f"Passed over, because they are no images by name: {shown}."]
+
+
 PAIRS = ("train_train", "train_test", "test_train", "test_test")
 EXAMPLES = 3  # pairs of places that a report names
 
@@ -171,10 +246,10 @@ class SharedImages:
     test_test: int
     examples: dict[str, list[tuple[int, int]]] = field(default_factory=dict, compare=False)
 
-    def sentences(self) -> list[str]:
-        """Return one sentence for each kind of overlap that there is."""
+    def sentences(self) -> dict[str, str]:
+        """Return one sentence for each kind of overlap that there is, by its name (``train_test`` and so on)."""
         words = {"train": "training", "test": "test"}
-        found = []
+        found = {}
         for pair in PAIRS:
             ours, theirs = (words[part] for part in pair.split("_"))
             number = getattr(self, pair)
@@ -185,7 +260,7 @@ class SharedImages:
             shown = ", ".join(f"{here} is {there}" for here, there in self.examples.get(pair, []))
             where = f" (by number from 0: {shown}{', ...' if number > EXAMPLES else ''})" if shown else ""
             count, verb, plural = ("1", "is also a", "") if number == 1 else (f"{number:,}", "are also", "s")
-            found.append(
+            found[pair] = (
                 f"{count} {ours} image{plural} of {self.first} {verb} {theirs} image{plural} of {self.second}{where}."
             )
         return found

@@ -1,7 +1,8 @@
 """Public sets of images that a study can use once `tippingpoint data prepare` has read them.
 
-What is said here is from torchvision's sources and the makers' pages. Nothing of these is in the package, and nothing
-is fetched but by `data prepare NAME --download`.
+Parts and layouts are those of torchvision's sources. Counts and terms of use are as they were known when this was
+written and were *not* checked against the makers' pages; ``data list`` says so, and ``data prepare`` counts. Nothing of
+these is in the package, and nothing is fetched but by `data prepare NAME --download`.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ class Known(NamedTuple):
     size : int
         Side that images are brought to where no other is asked for: that of the set, or 224 where its images differ.
     n_train, n_test : int or None
-        Images of the maker's whole set in our two parts; None where a class list decides.
+        Images of the maker's whole set in our two parts, unverified; None where a class list decides.
     n_classes : int
         Classes.
     train, test : str
         Which of the maker's parts are ours.
     licence : str
-        What its maker says of its use.
+        What its maker says of its use, unverified.
     url : str
         Page of its maker.
     """

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from tippingpoint.errors import DataError
 from tippingpoint.lab.data import arrays, folders, prepared
-from tippingpoint.lab.data.builtin import RawSet, SetSummary, summarise
+from tippingpoint.lab.data.builtin import BUILTIN, PACKAGE, RawSet, SetSummary, summarise
+from tippingpoint.lab.data.known import KNOWN
 
-__all__ = ["load_own", "signature", "stored_shape_own", "summarise_own"]
+__all__ = ["load_own", "maker", "signature", "stored_shape_own", "summarise_own"]
 
 
 def signature(path: Path) -> str:
@@ -58,6 +59,16 @@ def summarise_own(path: Path) -> SetSummary:
     if path.is_dir():
         return folders.summarise_folder(path)
     return summarise(arrays.load_npz(_npz(path)))
+
+
+def maker(path: Path) -> str | None:
+    """Return who divided a prepared public set into training and test images, as one word; None of your own images."""
+    if not prepared.is_prepared(path):
+        return None
+    kept = prepared.read_manifest(path)
+    if kept.name in BUILTIN:
+        return kept.name if kept.source.get("provider") == PACKAGE else None
+    return KNOWN[kept.name].provider if kept.name in KNOWN else None
 
 
 def stored_shape_own(path: Path) -> tuple[int, int]:

@@ -22,6 +22,7 @@ import numpy as np
 from tippingpoint.errors import DataError, EnvironmentFault, did_you_mean
 from tippingpoint.lab.data.builtin import BUILTIN
 from tippingpoint.lab.data.class_lists import ClassList, read_class_list
+from tippingpoint.lab.data.images import passed_over_words
 from tippingpoint.lab.data.known import KNOWN
 from tippingpoint.lab.data.prepared import Prepared, data_folder, is_prepared, read_manifest, shape_words
 from tippingpoint.lab.data.resize import check_shape
@@ -88,6 +89,7 @@ def prepare_image_set(
         check_shape(size if size is not None else 1, channels if channels is not None else 1)
     there = _already(target, name, size, channels, chosen)
     if there is not None:
+        _check_stale(there, name, given, chosen)
         return _result(there, True, [])
     source = open_source(name, given, download=download, classes=chosen)
     shape = _shape(name, source, size, channels)
@@ -143,6 +145,22 @@ def _already(
     return there
 
 
+def _check_stale(there: Prepared, name: str, given: Path | None, classes: ClassList | None) -> None:
+    """Raise where the folder that a set was prepared from has other classes or numbers of images by now."""
+    known = KNOWN.get(name)
+    if given is None or not given.is_dir() or (known is not None and known.reader in ("arrays", "files")):
+        return
+    source = open_source(name, given, classes=classes)
+    k = len(source.class_names)
+    counts = tuple(tuple(np.bincount(part.labels, minlength=k).tolist()) for part in (source.train, source.test))
+    if (source.class_names, *counts) != (there.class_names, there.train_counts, there.test_counts):
+        raise DataError(
+            f"{there.path}: was prepared from {sum(there.train_counts):,} training and {sum(there.test_counts):,} test "
+            f"images of {len(there.class_names):,} classes, and {given} now holds {sum(counts[0]):,} and "
+            f"{sum(counts[1]):,} of {k:,}; remove the prepared folder, or choose another one with --to."
+        )
+
+
 def _shape(name: str, source: Source, size: int | None, channels: int | None) -> tuple[int, int]:
     """Return the (side, channels) to prepare at."""
     stored = None if isinstance(source.train.images, list) else source.train.images.shape[1:]
@@ -166,14 +184,7 @@ def _notes(name: str, source: Source) -> list[str]:
         ):
             if whole is not None and count != whole:
                 notes.append(f"There are {count:,} {words} images; the maker's set has {whole:,}.")
-    if source.passed_over:
-        noun = (
-            "file is no image by its name and was"
-            if source.passed_over == 1
-            else "files are no images by name and were"
-        )
-        notes.append(f"{source.passed_over:,} {noun} passed over.")
-    return notes
+    return notes + passed_over_words(source.passed_over)
 
 
 def _leak(target: Path) -> list[str]:

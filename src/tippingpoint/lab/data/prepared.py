@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from tippingpoint.errors import DataError
 from tippingpoint.lab.data.builtin import RawSet, SetSummary
+from tippingpoint.lab.data.images import content_hashes
 
 __all__ = [
     "ARRAYS",
@@ -26,10 +28,12 @@ __all__ = [
     "MANIFEST",
     "MANIFEST_VERSION",
     "Prepared",
+    "check_sample",
     "data_folder",
     "file_sha256",
     "is_prepared",
     "load_prepared",
+    "misfit_words",
     "read_manifest",
     "shape_words",
     "summarise_prepared",
@@ -39,6 +43,7 @@ __all__ = [
 DATA_VARIABLE = "TIPPINGPOINT_DATA"
 MANIFEST = "prepared.json"
 MANIFEST_VERSION = 1
+SAMPLE = 1000  # images of each part that a start looks at
 ARRAYS = tuple(f"{part}_{what}.npy" for part in ("train", "test") for what in ("images", "labels", "hashes"))
 
 
@@ -175,9 +180,7 @@ def load_prepared(path: Path, image_size: int, channels: int) -> RawSet:
     known = read_manifest(path)
     if (known.image_size, known.channels) != (image_size, channels):
         raise DataError(
-            f"{path}: is prepared at {shape_words(known.image_size, known.channels)}, and "
-            f"{shape_words(image_size, channels)} is asked for; prepare it at that size: tippingpoint data prepare "
-            f"{known.name} --from SOURCE --size {image_size} --channels {channels} --to {path}-{image_size}."
+            misfit_words(path, known.name, (known.image_size, known.channels), (image_size, channels)) + "."
         )
     arrays = {name: _map(path / name) for name in ARRAYS}
     faults = []
@@ -201,6 +204,43 @@ def load_prepared(path: Path, image_size: int, channels: int) -> RawSet:
     )
 
 
+def misfit_words(path: Path | str, name: str, kept: tuple[int, int], asked: tuple[int, int]) -> str:
+    """Say that a set was prepared at another (size, channels) than is asked for, and how to prepare it at that."""
+    size, channels = asked
+    return (
+        f"{path}: is prepared at {shape_words(*kept)}, and {shape_words(*asked)} is asked for; prepare it at that "
+        f"size: tippingpoint data prepare {name} --from SOURCE --size {size} --channels {channels} --to {path}-{size}"
+    )
+
+
+def check_sample(path: Path) -> None:
+    """Hold what is small, and a sample of the images, against the manifest and their content hashes.
+
+    A start must not read 200 GB again, but should find a set whose files were swapped, mixed or cut.
+
+    Raises
+    ------
+    DataError
+        Files differ; all are named.
+    """
+    known = read_manifest(path)
+    small = [name for name in ARRAYS if not name.endswith("_images.npy")]
+    changed = {name for name in small if file_sha256(path / name) != known.files[name]["sha256"]}
+    for part in ("train", "test"):
+        images, hashes = _map(path / f"{part}_images.npy"), _map(path / f"{part}_hashes.npy")
+        places = np.linspace(0, len(images) - 1, min(len(images), SAMPLE)).astype(np.int64)
+        sound = f"{part}_hashes.npy" not in changed and len(hashes) == len(images)
+        if sound and not np.array_equal(content_hashes(images[places]), hashes[places]):
+            changed.add(f"{part}_images.npy")
+    _refuse_changed(path, changed)
+
+
+def _refuse_changed(path: Path, changed: Collection[str]) -> None:
+    if changed:
+        why = "has changed since it was prepared (SHA-256); prepare the set anew."
+        raise DataError(f"{path / name}: {why}" for name in ARRAYS if name in changed)
+
+
 def _map(file: Path) -> npt.NDArray[Any]:
     try:
         return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
@@ -211,13 +251,7 @@ def _map(file: Path) -> npt.NDArray[Any]:
 def verify_prepared(path: Path) -> None:
     """Read every file of a prepared set and hold it against the manifest's SHA-256; DataError names all that differ."""
     known = read_manifest(path)
-    faults = [
-        f"{path / name}: has changed since it was prepared (SHA-256); prepare the set anew."
-        for name in ARRAYS
-        if file_sha256(path / name) != known.files[name]["sha256"]
-    ]
-    if faults:
-        raise DataError(faults)
+    _refuse_changed(path, {name for name in ARRAYS if file_sha256(path / name) != known.files[name]["sha256"]})
 
 
 def file_sha256(file: Path) -> str:

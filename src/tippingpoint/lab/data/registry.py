@@ -11,9 +11,9 @@ from typing import Any
 from tippingpoint.errors import DataError, EnvironmentFault, TippingPointError, did_you_mean
 from tippingpoint.lab.data import own
 from tippingpoint.lab.data.builtin import BUILTIN, SetSummary
-from tippingpoint.lab.data.images import ImageSet
+from tippingpoint.lab.data.images import ImageSet, conversion_words, passed_over_words
 from tippingpoint.lab.data.known import KNOWN, even_counts, expected_counts
-from tippingpoint.lab.data.prepared import DATA_VARIABLE, data_folder, is_prepared
+from tippingpoint.lab.data.prepared import DATA_VARIABLE, data_folder, is_prepared, read_manifest
 from tippingpoint.lab.data.resize import check_shape, resize_images
 from tippingpoint.lab.data.views import parse_name, view_set, view_summary
 
@@ -119,6 +119,11 @@ def _load(
     """Load a set; ``_stamp`` changes with the files, so that what is kept is never stale."""
     whole = BUILTIN[base].load() if path is None else own.load_own(path, size, channels, classes)
     raw = view_set(name, whole, classes)
+    total, n_grey = len(raw.train_labels) + len(raw.test_labels), raw.n_grey
+    if n_grey is None:  # an array has one kind of images; what became of a prepared set was its maker's choice
+        chosen = path is not None and is_prepared(path)
+        stored = channels if chosen else (*raw.train_images.shape, 1)[3]
+        n_grey = total if stored == 1 else 0
     return ImageSet(
         name=name,
         train_images=resize_images(raw.train_images, size, channels),
@@ -129,6 +134,9 @@ def _load(
         fingerprint=raw.fingerprint,
         train_hashes=raw.train_hashes,
         test_hashes=raw.test_hashes,
+        maker=base if path is None else own.maker(path),
+        lost_colour=total - n_grey if channels == 1 else 0,
+        notes=(*conversion_words(n_grey, total, channels), *passed_over_words(raw.passed_over)),
     )
 
 
@@ -146,7 +154,8 @@ def describe_image_set(name: str, data_dir: str | Path | None = None) -> dict[st
     -------
     dict
         ``n_train``, ``n_test``, ``n_classes`` (int), ``class_names`` (list of str), ``train_counts``, ``test_counts``
-        (lists of int, by class) and ``fingerprint`` (the one that `load_image_set` gives).
+        (lists of int, by class), ``fingerprint`` (the one that `load_image_set` gives) and ``prepared``: None, or of a
+        prepared set its ``path``, ``name``, ``image_size`` and ``channels``.
 
     Raises
     ------
@@ -155,8 +164,16 @@ def describe_image_set(name: str, data_dir: str | Path | None = None) -> dict[st
     """
     base, classes, path = _resolve(name, data_dir)
     with _readable(path):
-        whole: SetSummary = BUILTIN[base].summarise() if path is None else own.summarise_own(path)
-    return _told(view_summary(name, whole, classes))
+        whole = BUILTIN[base].summarise() if path is None else _summarise(path, own.signature(path))
+        kept = read_manifest(path) if path is not None and is_prepared(path) else None
+    shape = None if kept is None else {key: getattr(kept, key) for key in ("name", "image_size", "channels")}
+    return {**_told(view_summary(name, whole, classes)), "prepared": shape and {"path": str(path), **shape}}
+
+
+@lru_cache(maxsize=16)
+def _summarise(path: Path, _stamp: str) -> SetSummary:
+    """Summarise a file or folder once, as long as it does not change: a plan asks for every cell."""
+    return own.summarise_own(path)
 
 
 def expect_image_set(name: str, data_dir: str | Path | None = None) -> dict[str, Any]:
@@ -164,15 +181,13 @@ def expect_image_set(name: str, data_dir: str | Path | None = None) -> dict[str,
 
     Parameters
     ----------
-    name : str
-        As for `load_image_set`.
-    data_dir : str or Path, optional
-        As for `load_image_set`.
+    name, data_dir
+        As for `describe_image_set`.
 
     Returns
     -------
     dict
-        As of `describe_image_set`, and ``absent``: None, or of a set that is not prepared the whole set's ``name``, the
+        What that gives, and ``absent``: None, or of a set that is not prepared the whole set's ``name``, the
         ``layout`` of its source, and what is ``assumed`` (a clause, or None). Then the ``fingerprint`` is no set's and
         the images are spread evenly over the classes.
 
@@ -194,7 +209,7 @@ def expect_image_set(name: str, data_dir: str | Path | None = None) -> dict[str,
         f"not prepared: {base}",
     )
     absent = {"name": base, "layout": KNOWN[base].layout, "assumed": assumed}
-    return {**_told(view_summary(name, whole, classes)), "absent": absent}
+    return {**_told(view_summary(name, whole, classes)), "prepared": None, "absent": absent}
 
 
 def _told(summary: SetSummary) -> dict[str, Any]:

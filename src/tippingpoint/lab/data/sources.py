@@ -5,7 +5,7 @@ One reader for each layout; all give a `Source`. Sets that torchvision reads are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from tippingpoint.errors import DataError, EnvironmentFault
 from tippingpoint.lab.data import arrays, folders
-from tippingpoint.lab.data.builtin import BUILTIN, RawSet
+from tippingpoint.lab.data.builtin import BUILTIN, PACKAGE, RawSet
 from tippingpoint.lab.data.class_lists import ClassList, imagenet100_list
+from tippingpoint.lab.data.decoding import SUFFIXES, shorten
 from tippingpoint.lab.data.images import Images, Labels
 from tippingpoint.lab.data.known import KNOWN
 
@@ -48,8 +49,8 @@ class Source(NamedTuple):
         Of pixels; that of files is known when they have been read.
     class_list : ClassList or None
         Which list chose the classes.
-    passed_over : int
-        Files that are no images by their suffix.
+    passed_over : mapping of str to int
+        Files that are no images by their suffix: suffix -> how many.
     """
 
     train: Part
@@ -59,7 +60,7 @@ class Source(NamedTuple):
     parts: tuple[str, str] = ("train", "test")
     fingerprint: str | None = None
     class_list: ClassList | None = None
-    passed_over: int = 0
+    passed_over: Mapping[str, int] = {}
 
 
 def from_pixels(raw: RawSet, provider: str, parts: tuple[str, str] = ("train", "test")) -> Source:
@@ -129,7 +130,7 @@ def open_source(name: str, path: Path | None, *, download: bool = False, classes
     if classes is not None and not folder_like:
         raise DataError(f"--classes chooses among the folders of imagenet100 or of your own images, not in '{name}'.")
     if name in BUILTIN and path is None:
-        return from_pixels(BUILTIN[name].load(), "the package")
+        return from_pixels(BUILTIN[name].load(), PACKAGE)
     if path is None:
         raise DataError(f"'{name}': say where the images lie.")
     try:
@@ -190,7 +191,7 @@ def _tiny_imagenet(path: Path) -> Source:
     names = tuple(sorted(train))
     test = _annotated(path / "val", names, faults)
     if faults:
-        raise DataError(folders.shorten(faults))
+        raise DataError(shorten(faults))
     return from_files([train[name] for name in names], test, names, KNOWN["tiny_imagenet"].provider, ("train", "val"))
 
 
@@ -199,7 +200,7 @@ def _annotated(folder: Path, names: Sequence[str], faults: list[str]) -> list[li
     listed = folder / ANNOTATIONS
     try:
         lines = listed.read_text(encoding="utf-8").splitlines()
-        there = {file.name for file in (folder / "images").iterdir() if file.name.lower().endswith(folders.SUFFIXES)}
+        there = {file.name for file in (folder / "images").iterdir() if file.name.lower().endswith(SUFFIXES)}
     except (FileNotFoundError, NotADirectoryError) as error:
         faults.append(f"{error.filename}: is missing, and without it nobody knows the classes of val/; add it.")
         return []
@@ -248,4 +249,4 @@ def _check(name: str, path: Path, source: Source) -> None:
         except UnicodeEncodeError:
             faults.append(f"{path}: the class name {called!a} is not UTF-8 text; rename its folder.")
     if faults:
-        raise DataError(folders.shorten(faults))
+        raise DataError(shorten(faults))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from tippingpoint.errors import DataError
 from tippingpoint.lab.data.builtin import RawSet, SetSummary
-from tippingpoint.lab.data.images import Labels
+from tippingpoint.lab.data.images import Chosen, Images, Labels, is_mapped
 
 __all__ = ["check_classes", "parse_name", "view_fingerprint", "view_set", "view_summary"]
 
@@ -105,23 +106,22 @@ def view_set(name: str, raw: RawSet, classes: tuple[int, ...] | None) -> RawSet:
     Returns
     -------
     RawSet
-        The part, in the set's order, with its own fingerprint.
+        The part, in the set's order, with its own fingerprint; of a set that is mapped from disk nothing is copied.
     """
     if classes is None:
         return raw
     check_classes(name, classes, len(raw.class_names))
-
     train, test = (_places(labels, classes) for labels in (raw.train_labels, raw.test_labels))
     numbers = np.array(classes)
-    return RawSet(
-        raw.train_images[train],
-        np.searchsorted(numbers, raw.train_labels[train]).astype(np.int64),
-        raw.test_images[test],
-        np.searchsorted(numbers, raw.test_labels[test]).astype(np.int64),
-        tuple(raw.class_names[which] for which in classes),
-        view_fingerprint(raw.fingerprint, classes, len(raw.class_names)),
-        None if raw.train_hashes is None else raw.train_hashes[train],
-        None if raw.test_hashes is None else raw.test_hashes[test],
+    return raw._replace(
+        train_images=_some(raw.train_images, train),
+        train_labels=np.searchsorted(numbers, raw.train_labels[train]).astype(np.int64),
+        test_images=_some(raw.test_images, test),
+        test_labels=np.searchsorted(numbers, raw.test_labels[test]).astype(np.int64),
+        class_names=tuple(raw.class_names[which] for which in classes),
+        fingerprint=view_fingerprint(raw.fingerprint, classes, len(raw.class_names)),
+        train_hashes=None if raw.train_hashes is None else raw.train_hashes[train],
+        test_hashes=None if raw.test_hashes is None else raw.test_hashes[test],
     )
 
 
@@ -131,6 +131,13 @@ def _places(labels: Labels, classes: tuple[int, ...]) -> slice | npt.NDArray[np.
     if len(places) and places[-1] - places[0] + 1 == len(places):
         return slice(int(places[0]), int(places[-1]) + 1)
     return places
+
+
+def _some(images: Images, places: slice | npt.NDArray[np.intp]) -> Images:
+    """Return some of the images; those of a mapped file stay there until they are asked for."""
+    if isinstance(places, slice) or not is_mapped(images):
+        return images[places]
+    return cast(Images, Chosen(images, places))  # is indexed as an array is
 
 
 def view_summary(name: str, whole: SetSummary, classes: tuple[int, ...] | None) -> SetSummary:
