@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 from tippingpoint.errors import DataError, MissingExtraError
 
-__all__ = ["Absent", "ImageFacts", "Laboratory", "RealLaboratory"]
+__all__ = ["Absent", "ImageFacts", "Kept", "Laboratory", "RealLaboratory"]
+
+MEND_OVERLAP = "remove them from one of the two, or set allow_overlap: true in the study file to go on and have it told"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,24 @@ class Absent:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """A prepared set: where it lies, what it was called, and the shape of its images."""
+
+    path: str
+    name: str
+    image_size: int
+    channels: int
+
+    def misfit(self, size: int, channels: int) -> str | None:
+        """Return what is wrong where a study asks for images of another shape, with the command that mends it."""
+        kept = (self.image_size, self.channels)
+        if kept == (size, channels):
+            return None
+        said: str = _room("tippingpoint.lab.data.prepared").misfit_words(self.path, self.name, kept, (size, channels))
+        return said
+
+
+@dataclass(frozen=True)
 class ImageFacts:
     """What a plan needs to know of a set of images.
 
@@ -59,6 +79,8 @@ class ImageFacts:
         How unequal the classes are, where they are: reported, not refused.
     absent : Absent or None
         Where the set is not here; then ``fingerprint`` is no set's.
+    kept : Kept or None
+        Where it is a prepared set.
     """
 
     fingerprint: str
@@ -68,6 +90,7 @@ class ImageFacts:
     n_classes: int
     remark: str | None = None
     absent: Absent | None = None
+    kept: Kept | None = None
 
 
 class Laboratory(Protocol):
@@ -85,10 +108,11 @@ class Laboratory(Protocol):
         """Return what a plan needs to know of a set; DataError where there is no such set."""
         ...
 
-    def inspect(self, tasks: Iterable[Mapping[str, Any]]) -> list[str]:
+    def inspect(self, tasks: Iterable[Mapping[str, Any]], *, allow_overlap: bool = False) -> list[str]:
         """Load every set that the tasks use and return what should be known: unequal classes, images in two places.
 
-        DataError where a set cannot be read, or a subset lacks a class: before anything is started.
+        DataError where a set cannot be read, a subset lacks a class, or training images are test images (unless
+        ``allow_overlap``, which has that told only): before anything is started.
         """
         ...
 
@@ -120,28 +144,32 @@ class RealLaboratory:
         labels = np.repeat(np.arange(about["n_classes"]), about["train_counts"])
         pool, held = data.split_validation(labels, validation_fraction, about["fingerprint"])
         remark = data.imbalance(labels, about["class_names"])
-        return ImageFacts(about["fingerprint"], len(pool), len(held), about["n_test"], about["n_classes"], remark)
+        kept = Kept(**about["prepared"]) if about["prepared"] is not None else None
+        fingerprint, n_test, n_classes = (about[key] for key in ("fingerprint", "n_test", "n_classes"))
+        return ImageFacts(fingerprint, len(pool), len(held), n_test, n_classes, remark, kept=kept)
 
-    def inspect(self, tasks: Iterable[Mapping[str, Any]]) -> list[str]:
+    def inspect(self, tasks: Iterable[Mapping[str, Any]], *, allow_overlap: bool = False) -> list[str]:
         """See `Laboratory`."""
-        rooms = _room("tippingpoint.lab.data")
+        rooms, tasks = _room("tippingpoint.lab.data"), list(tasks)
         smallest, upstream = _smallest_subsets(tasks)
         faults: list[str] = []
         sets: dict[str, Any] = {}
         for name, (data, wanted) in smallest.items():
             try:
-                sets[name] = rooms.load_image_set(
+                sets[name] = rooms.check_before_training(
                     name, image_size=data["image_size"], channels=data["channels"], data_dir=data.get("data_dir")
                 )
                 _check_classes(rooms, sets[name], data["validation_fraction"], wanted)
             except DataError as error:
                 faults += error.faults
+        tested = any(task.get("score_on", "test") == "test" for task in tasks)
+        leaks, shared = rooms.find_leaks(sets, upstream, tested=tested)
+        if not allow_overlap:
+            faults += [f"{leak.rstrip('.')}; {MEND_OVERLAP}." for leak in leaks]
         if faults:
             raise DataError(faults)
-        notes = [f"{name}: {said}" for name, images in sets.items() if (said := _unequal(rooms, images))]
-        pairs = [(name, name) for name in sets]
-        pairs += [(first, second) for first in upstream for second in sets if second not in upstream]
-        return notes + [text for a, b in pairs for text in rooms.shared_images(sets[a], sets[b]).sentences()]
+        notes = [f"{name}: {said}" for name, images in sets.items() for said in _told(rooms, images)]
+        return [*notes, *leaks, *shared]
 
     def describe(self, task: Mapping[str, Any]) -> Mapping[str, float]:
         """See `Laboratory`."""
@@ -174,19 +202,22 @@ def _check_classes(rooms: Any, images: Any, validation_fraction: float, wanted: 
     """Raise where the smallest subset of a seed lacks a class; larger ones hold the smaller."""
     import numpy as np
 
-    pool, _ = rooms.split_validation(images.train_labels, validation_fraction, images.fingerprint)
-    rarest = int(np.bincount(images.train_labels[pool]).min())
-    for seed, count in wanted.items():
-        if count * rarest < len(pool):  # else every class has an image: shares are kept to within one
-            try:
+    where = images.name
+    try:
+        pool, _ = rooms.split_validation(images.train_labels, validation_fraction, images.fingerprint)
+        rarest = int(np.bincount(images.train_labels[pool]).min())
+        for seed, count in wanted.items():
+            where = f"{images.name}, subset_seed {seed}"
+            if count * rarest < len(pool):  # else every class has an image: shares are kept to within one
                 rooms.nested_subset(images.train_labels, pool, count, images.fingerprint, seed)
-            except DataError as error:
-                raise DataError(f"{images.name}, subset_seed {seed}: {fault}" for fault in error.faults) from error
+    except DataError as error:
+        raise DataError(f"{where}: {fault}" for fault in error.faults) from error
 
 
-def _unequal(rooms: Any, images: Any) -> str | None:
-    said: str | None = rooms.imbalance(images.train_labels, images.class_names)
-    return said
+def _told(rooms: Any, images: Any) -> list[str]:
+    """Return what should be known of a set: how unequal its classes are, what was converted or passed over."""
+    unequal: str | None = rooms.imbalance(images.train_labels, images.class_names)
+    return [*([unequal] if unequal else []), *images.notes]
 
 
 def _room(name: str) -> Any:
