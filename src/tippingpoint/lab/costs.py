@@ -15,9 +15,15 @@ from tippingpoint.lab import features, probe
 from tippingpoint.lab.data import expect_image_set, subset_count
 from tippingpoint.lab.data.augmentation import Augmentation
 from tippingpoint.lab.devices import training_device
-from tippingpoint.lab.models import build_model, check_model, inspect_model, measure_model, without_weights
+from tippingpoint.lab.models import (
+    build_model,
+    check_guidance,
+    check_model,
+    inspect_model,
+    measure_model,
+    without_weights,
+)
 from tippingpoint.lab.training.batches import ImagesView
-from tippingpoint.lab.training.checks import check_guidance
 from tippingpoint.lab.training.loop import train
 from tippingpoint.lab.training.losses import Guidance
 from tippingpoint.lab.training.schedule import TrainingSettings
@@ -123,7 +129,8 @@ def check(task: Task) -> None:
         faults.append("grown: only a DeiT grows into a larger one; give both models by their heads.")
     if faults:
         raise ConfigError(faults)
-    check_guidance(task["model"], guides_of(task), guidance_of(task), **image)
+    guidance = guidance_of(task)
+    check_guidance(task["model"], guides_of(task), guidance.attention_weight if guidance else 0.0, **image)
 
 
 def _forward_flops(model: Mapping[str, Any], data: Mapping[str, Any], n_classes: int) -> int:

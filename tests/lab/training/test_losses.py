@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from timm.task import LogitDistillationTask, TokenDistillationTask
 
 from tippingpoint.errors import ConfigError
-from tippingpoint.lab.models import DeiTShape, attention_maps, build_deit, build_model, recording
-from tippingpoint.lab.training.checks import check_guidance
+from tippingpoint.lab.models import DeiTShape, attention_maps, build_deit, build_model, check_guidance, recording
 from tippingpoint.lab.training.losses import (
     Guidance,
     attention_divergence,
@@ -295,14 +294,14 @@ def test_teachers_whose_maps_do_not_fit_are_named_before_any_compute(
     student: dict[str, Any], teachers: list[dict[str, Any]], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=f"{words}.*attention_weight: 0"):
-        check_guidance(student, teachers, Guidance(), 28, 3)
-    check_guidance(student, teachers, Guidance(attention_weight=0), 28, 3)
-    check_guidance(student, teachers, None, 28, 3)
+        check_guidance(student, teachers, 1.0, 28, 3)
+    check_guidance(student, teachers, 0.0, 28, 3)
+    check_guidance(student, [], 1.0, 28, 3)
 
 
 def test_every_teacher_that_does_not_fit_is_named() -> None:
     with pytest.raises(ConfigError) as caught:
-        check_guidance(SMALL, [CNN, {**SMALL, "patch_size": 4}, {**SMALL, "depth": 5}], Guidance(), 28, 3)
+        check_guidance(SMALL, [CNN, {**SMALL, "patch_size": 4}, {**SMALL, "depth": 5}], 1.0, 28, 3)
     assert len(caught.value.faults) == 2
 
 
@@ -311,7 +310,7 @@ def test_every_teacher_that_does_not_fit_is_named() -> None:
     [(SMALL, [{**SMALL, "heads": 3, "depth": 5}]), (CNN, [{"timm": "resnet50"}, {"timm": "regnety_002"}])],
 )
 def test_other_depths_widths_and_resolutions_fit(student: dict[str, Any], teachers: list[dict[str, Any]]) -> None:
-    check_guidance(student, teachers, Guidance(), 28, 3)
+    check_guidance(student, teachers, 1.0, 28, 3)
 
 
 @given(labels=st.lists(st.integers(0, 4), max_size=40), seed=st.integers(0, 2**40), step=st.integers(0, 10**6))

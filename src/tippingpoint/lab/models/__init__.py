@@ -13,6 +13,7 @@ from tippingpoint.lab.models.deit import DeiTShape, build_deit
 from tippingpoint.lab.models.files import StoredModel, load_model, read_about, save_model
 from tippingpoint.lab.models.grow import grow
 from tippingpoint.lab.models.maps import Recorder, attention_maps, map_kind, recording
+from tippingpoint.lab.models.matching import check_guidance
 from tippingpoint.lab.models.measuring import count_parameters, forward_flops, head_names
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "attention_maps",
     "build_deit",
     "build_model",
+    "check_guidance",
     "check_model",
     "count_parameters",
     "forward_flops",

@@ -7,7 +7,6 @@ from typing import Any
 
 from tippingpoint.errors import ConfigError
 from tippingpoint.lab.models.building import ModelFacts, inspect_model
-from tippingpoint.lab.training.losses import Guidance
 
 __all__ = ["check_guidance"]
 
@@ -17,7 +16,7 @@ REMEDY = "or set attention_weight: 0"
 def check_guidance(
     student: Mapping[str, Any],
     teachers: Sequence[Mapping[str, Any]],
-    guidance: Guidance | None,
+    attention_weight: float,
     image_size: int,
     channels: int,
 ) -> None:
@@ -29,8 +28,8 @@ def check_guidance(
         Its words, see `tippingpoint.lab.models.build_model`.
     teachers : sequence of mapping
         Theirs.
-    guidance : Guidance or None
-        What is compared; where its ``attention_weight`` is 0, anything goes.
+    attention_weight : float
+        How much the maps count; where it is 0, anything goes.
     image_size, channels : int
         Side and colour channels of an image.
 
@@ -39,7 +38,7 @@ def check_guidance(
     ConfigError
         A model has no maps, a teacher's are of another kind, or its tokens are others in number: all that are.
     """
-    if guidance is None or guidance.attention_weight == 0 or not teachers:
+    if attention_weight == 0 or not teachers:
         return
     own = inspect_model(student, image_size=image_size, channels=channels)
     faults = []
