@@ -35,6 +35,7 @@ COMMANDS = (
     "figures",
     "tables",
     "data",
+    "weights",
 )
 
 
