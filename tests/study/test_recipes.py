@@ -21,7 +21,8 @@ n_finetune: [40]
 recipes:
   scratch: {students: [1, 2]}
   distilled: {pairs: [{teacher: 1, student: 2}, {teacher: 2, student: 1}, {teacher: [1, 2], student: 2}]}
-  distilled_light: {pairs: [{teacher: 1, student: 2}], guidance_schedule: decayed, guide: both}
+  variants:
+    light: {pairs: [{teacher: 1, student: 2}], label_weight: 0.9, guidance_schedule: decayed, guide: both}
   self_distilled:
     students: [2]
     distillation_token: true
@@ -61,7 +62,7 @@ def one(runs: pd.DataFrame, stage: str, recipe: str, student: int, teacher: str 
         ("distilled", 2, "1", [1]),
         ("distilled", 1, "2", [2]),
         ("distilled", 2, "1+2", [1, 2]),
-        ("distilled_light", 2, "1", [1]),
+        ("light", 2, "1", [1]),
     ],
 )
 def test_teachers_are_charged(runs: pd.DataFrame, recipe: str, student: int, teacher: str, sizes: list[int]) -> None:
@@ -96,7 +97,7 @@ def test_a_grown_student_pays_for_the_model_that_it_grew_from(runs: pd.DataFrame
 
 def test_guided_fine_tuning_is_charged_on_top(runs: pd.DataFrame) -> None:
     """Both trainings are guided: the teacher's two trainings, and a third of each as forward passes."""
-    row, start = one(runs, "finetuned", "distilled_light", 2, "1"), one(runs, "pretrained", "distilled_light", 2, "1")
+    row, start = one(runs, "finetuned", "light", 2, "1"), one(runs, "pretrained", "light", 2, "1")
     teacher = one(runs, "finetuned", "scratch", 1, None)
     assert row["teacher_flops"] == pytest.approx(start["teacher_flops"] + 4 / 3 * teacher["finetune_flops"], rel=1e-12)
     assert row["train_flops"] == pytest.approx(

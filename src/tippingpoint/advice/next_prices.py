@@ -166,7 +166,8 @@ class Prices:
         named = list(self.frame["student"][upstream].dropna()) if "student" in self.frame.columns else []
         size = float(row.get("n_params", np.nan))
         if named:
-            parts.append(str(named[0]).removeprefix("heads=") + " heads")
+            name = str(named[0])
+            parts.append(f"{name.removeprefix('heads=')} heads" if name.startswith("heads=") else name)
         elif np.isfinite(size):
             parts.append(f"{size:g} parameters")
         if "n_pretrain" in row and np.isfinite(float(row["n_pretrain"])):

@@ -81,26 +81,28 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
 
 def extra_cells(cells: Sequence[Mapping[str, Any]], extra: int) -> list[dict[str, Any]]:
     """Return the cells of further blocks: those of the first one, none done, with seeds beyond all there are."""
-    blocks = list(dict.fromkeys(_block(cell) for cell in cells))
+    blocks = list(dict.fromkeys(block for cell in cells if (block := _block(cell))))
     found: list[dict[str, Any]] = []
     if not blocks:
         return found
     first = [cell for cell in cells if _block(cell) == blocks[0]]
+    own = {str(cell["key"]) for cell in first}  # what all blocks share is not copied
     top = [max(block[place] for block in blocks) for place in (0, 1)]
     for step in range(1, extra + 1):
         seeds = {"subset_seed": top[0] + step, "seed": top[1] + step}
         for cell in first:
             inputs = cell["inputs"]
-            parents = {role: f"{key} +{step}" for role, key in inputs["parents"].items()}
+            parents = {role: f"{key} +{step}" if key in own else key for role, key in inputs["parents"].items()}
             label = cell["label"].rpartition(" block ")[0] + f" block {seeds['subset_seed']}/{seeds['seed']}"
             copied = {"where": {**inputs["where"], **seeds}, "parents": parents}
             found.append({**cell, "key": f"{cell['key']} +{step}", "label": label, "state": "todo", "inputs": copied})
     return found
 
 
-def _block(cell: Mapping[str, Any]) -> tuple[int, int]:
+def _block(cell: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return a cell's seeds; None where it serves all blocks."""
     where = cell["inputs"]["where"]
-    return int(where["subset_seed"]), int(where["seed"])
+    return None if where["seed"] is None else (int(where["subset_seed"]), int(where["seed"]))
 
 
 def offers_of_cells(chosen: Selection, cells: Iterable[Mapping[str, Any]], stage: str | None, cost: str) -> Offers:
@@ -130,13 +132,13 @@ def offers_of_cells(chosen: Selection, cells: Iterable[Mapping[str, Any]], stage
     import pandas as pd
 
     by_key = {str(cell["key"]): cell for cell in cells}
-    kind = "pretrain" if stage == "pretrained" else "finetune"
+    kinds = ("pretrain",) if stage == "pretrained" else ("finetune", "probe")
     names = [{column: names_in(frame, column) for column in ("teacher", "downstream")} for frame in chosen.frames]
     begun = {_block(cell) for cell in by_key.values() if cell["state"] == "done"}
     rows: list[dict[str, Any]] = []
     needs: list[frozenset[str]] = []
     for cell in by_key.values():
-        row = _row(cell, by_key, chosen, kind, names)
+        row = _row(cell, by_key, chosen, kinds, names)
         if row is None or cell["state"] == "done":
             continue
         wanted = _open(cell, by_key)
@@ -160,12 +162,12 @@ def _row(
     cell: Mapping[str, Any],
     cells: Mapping[str, Mapping[str, Any]],
     chosen: Selection,
-    kind: str,
+    kinds: Sequence[str],
     known: Sequence[Mapping[str, Sequence[str]]],
 ) -> dict[str, Any] | None:
     """Return the run that a cell will be, or None where it does not belong to the question."""
     where = cell["inputs"]["where"]
-    if where["recipe"] not in chosen.recipes or cell["kind"] != kind:
+    if where["recipe"] not in chosen.recipes or cell["kind"] not in kinds:
         return None
     side = chosen.recipes.index(where["recipe"])
     if any(names and where[column] not in names for column, names in known[side].items()):

@@ -20,8 +20,10 @@ from tippingpoint.advice.next_study import read_cells
 from tippingpoint.errors import ConfigError, InputError, TippingPointError
 from tippingpoint.files import dump_json, write_atomic
 from tippingpoint.study.config import Block
-from tippingpoint.study.grid import Grid, build_grid, endpoint_numbers
+from tippingpoint.study.endpoint import endpoint_numbers
+from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study
+from tippingpoint.study.values import model_name
 
 if TYPE_CHECKING:
     from tippingpoint.advice.next_result import Candidate, Next
@@ -236,15 +238,14 @@ def _closure(grid: Grid, keys: Collection[str]) -> list[str]:
 
 def _first_set(study: Study, grid: Grid, endpoint: Mapping[str, Any]) -> list[str]:
     """Return the cells that score the smallest sizes of the endpoint's axis in the first blocks, for both recipes."""
-    kind = "pretrain" if endpoint["stage"] == "pretrained" else "finetune"
     along, held = endpoint["along"], {axis: size for axis, size in endpoint["at"].items() if axis != "n_params"}
     rows = []
     for cell in grid.cells.values():
         where = cell.where
-        if cell.kind == kind and where["recipe"] in endpoint["recipes"]:
-            same = where["student"] == endpoint["student"]["heads"]
+        if cell.stage == endpoint["stage"] and where["recipe"] in endpoint["recipes"]:
+            same = model_name(where["student"]) == endpoint["student"]
             same &= where["teacher"] is None or where["teacher"] == endpoint["teacher"]
-            same &= kind == "pretrain" or where["downstream"] == endpoint["downstream"]
+            same &= cell.stage == "pretrained" or where["downstream"] == endpoint["downstream"]
             same &= all(size is None or where[axis] in (None, size) for axis, size in held.items())
             if same and where[along] is not None:
                 rows.append(cell)

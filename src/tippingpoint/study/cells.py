@@ -2,7 +2,8 @@
 
 key = SHA-256 of canonical JSON of (stage version, task without the names of its data, fingerprint of its data, the
 parents' keys). The data's name and folder are left out because the fingerprint stands for the content; the recipe's
-name is left out because only what it does matters: two recipes that come to the same training share one cell.
+name is left out because only what it does matters: two recipes that come to the same training share one cell. Public
+weights count by their content, not by where they lie.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any
 
 __all__ = ["STAGE_VERSIONS", "Cell", "Estimate", "RowPlan", "canonical_json", "cell_key", "key_material"]
 
-STAGE_VERSIONS = {"pretrain": 1, "finetune": 1}  # raised by hand when a stage's mathematics changes
+# Raised by hand when a stage's mathematics changes.
+STAGE_VERSIONS = {"pretrain": 2, "finetune": 2, "features": 1, "probe": 1}
+STAGES = {"pretrain": "pretrained", "finetune": "finetuned", "features": None, "probe": "finetuned"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training.
+    """One training, or what one training needs to be computed before.
 
     Attributes
     ----------
@@ -75,18 +78,25 @@ class Cell:
 
     @property
     def kind(self) -> str:
-        """``pretrain`` or ``finetune``."""
+        """``pretrain``, ``finetune``, ``features`` or ``probe``."""
         return str(self.task["kind"])
+
+    @property
+    def stage(self) -> str | None:
+        """Stage of the row that it scores, ``pretrained`` or ``finetuned``; None of features, which are not scored."""
+        return STAGES[self.kind]
 
     @property
     def label(self) -> str:
         """One short phrase for logs: what is trained on how much."""
         w = self.where
-        parts = [str(w["recipe"]), f"{w['student']} heads"]
+        parts = [str(w["recipe"]), w["student"] if isinstance(w["student"], str) else f"{w['student']} heads"]
         if w.get("teacher"):
             parts.append(f"teacher {str(w['teacher']).removeprefix('heads=')}")
         if w.get("n_pretrain") is not None:
             parts.append(f"{w['n_pretrain']} images")
+        if self.kind == "features":  # of all images, for every block
+            return " ".join([*parts, "features of", w["downstream"]])
         if w.get("downstream"):
             parts.append(f"-> {w['downstream']} {w['n_finetune']}")
         parts.append(f"block {w['subset_seed']}/{w['seed']}")
@@ -132,9 +142,13 @@ def key_material(task: Mapping[str, Any], fingerprint: str, parents: Mapping[str
         Role -> key.
     """
     data = {name: value for name, value in task["data"].items() if name not in ("name", "data_dir")}
+    whole = {**task, "data": {**data, "fingerprint": fingerprint}}
+    if "weights" in task.get("model", {}):
+        weights = {name: value for name, value in task["model"]["weights"].items() if name != "path"}
+        whole["model"] = {**task["model"], "weights": weights}
     return {
         "stage_version": STAGE_VERSIONS[task["kind"]],
-        "task": {**task, "data": {**data, "fingerprint": fingerprint}},
+        "task": whole,
         "parents": dict(parents),
     }
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tippingpoint.errors import DataError, did_you_mean
-from tippingpoint.study.config import GUIDED, Distilled, Endpoint, Grown, Pair, StudyConfig, Training
+from tippingpoint.study.config import StudyConfig, Training
+from tippingpoint.study.endpoint_checks import check_endpoint
 from tippingpoint.study.laboratory import ImageFacts, Laboratory
-from tippingpoint.study.source import Loc
+from tippingpoint.study.model_checks import check_models
+from tippingpoint.study.recipes import RECIPES, Guided, PublicFrozen
+from tippingpoint.study.source import Fault, Loc
 
 __all__ = ["check_config", "resolve_images", "resolve_sizes"]
-
-Fault = tuple[Loc, str]
 
 
 def check_config(config: StudyConfig) -> list[Fault]:
@@ -30,13 +32,16 @@ def check_config(config: StudyConfig) -> list[Fault]:
     """
     checks: list[Callable[[StudyConfig], Iterator[Fault]]] = [
         _repeats,
-        _model,
+        _shape,
+        _pretraining,
+        _variants,
         _recipe_sizes,
-        _teachers,
+        check_models,
         _guided_finetuning,
         _downstream,
+        _names_of_sets,
         _finetune_recipes,
-        _endpoint,
+        check_endpoint,
     ]
     return [fault for check in checks for fault in check(config)]
 
@@ -52,10 +57,12 @@ def _repeats(config: StudyConfig) -> Iterator[Fault]:
         yield from _repeated(getattr(config, name) or [], (name,), f"this entry of {name}")
     for name, recipe in config.recipes.named().items():
         for key in ("students", "pairs", "n_pretrain"):
-            yield from _repeated(getattr(recipe, key, None) or [], ("recipes", name, key), f"this entry of {key}")
+            values = getattr(recipe, key, None)
+            if isinstance(values, list):  # else absent, or one number
+                yield from _repeated(values, (*config.recipes.place(name), key), f"this entry of {key}")
 
 
-def _model(config: StudyConfig) -> Iterator[Fault]:
+def _shape(config: StudyConfig) -> Iterator[Fault]:
     if config.image.size % config.model.patch_size:
         yield (
             ("model", "patch_size"),
@@ -73,30 +80,43 @@ def _model(config: StudyConfig) -> Iterator[Fault]:
             )
 
 
+def _pretraining(config: StudyConfig) -> Iterator[Fault]:
+    """Ask for what a pretraining needs where there is one."""
+    if not config.recipes.named():
+        return
+    examples = {"upstream": "cifar10[0-5]", "n_pretrain": "[250, 0.5]", "pretraining": "{batch_size: …}"}
+    for key, example in examples.items():
+        if config.pretrains() and getattr(config, key) == [] and key in config.model_fields_set:
+            yield (key,), f"should name at least one, for a recipe pretrains: {example}"
+        elif config.pretrains() and not getattr(config, key):
+            yield (), f"the key {key} is missing, and a recipe pretrains; add {key}: {example}"
+
+
+def _variants(config: StudyConfig) -> Iterator[Fault]:
+    for name in config.recipes.variants or {}:
+        loc: Loc = ("recipes", "variants", name)
+        if name in RECIPES:
+            yield loc, f"'{name}' is a recipe already; choose another name for the variant"
+        elif not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name):
+            yield loc, f"'{name}' is not a name: a letter, then letters, digits or _ (at most 64)"
+
+
 def _recipe_sizes(config: StudyConfig) -> Iterator[Fault]:
     for name, recipe in config.recipes.named().items():
-        for place, size in enumerate(getattr(recipe, "n_pretrain", None) or []):
+        sizes = getattr(recipe, "n_pretrain", None)
+        for place, size in enumerate(sizes if isinstance(sizes, list) else []):
             if repr(size) not in map(repr, config.n_pretrain):
                 yield (
-                    ("recipes", name, "n_pretrain", place),
+                    (*config.recipes.place(name), "n_pretrain", place),
                     f"{size} is not one of the study's sizes; add it to n_pretrain or remove it here",
                 )
 
 
-def _teachers(config: StudyConfig) -> Iterator[Fault]:
-    for name, recipe in config.recipes.named().items():
-        if isinstance(recipe, (Distilled, Grown)):
-            yield from _teachers_of(config, name, recipe)
-        if isinstance(recipe, Grown):
-            yield from _growth(name, recipe)
-
-
 def _guided_finetuning(config: StudyConfig) -> Iterator[Fault]:
-    for name in GUIDED:
-        recipe = getattr(config.recipes, name)
-        if recipe is None or not recipe.guides("finetuning"):
+    for name, recipe in config.recipes.named().items():
+        if not isinstance(recipe, Guided) or not recipe.guides("finetuning"):
             continue
-        loc: Loc = ("recipes", name, "guide")
+        loc: Loc = (*config.recipes.place(name), "guide")
         if not config.downstream:
             yield loc, "guides a fine-tuning, but downstream names no set of images"
         elif config.finetune_recipes is not None and name not in config.finetune_recipes:
@@ -109,62 +129,34 @@ def _guided_finetuning(config: StudyConfig) -> Iterator[Fault]:
             )
 
 
-def _growth(name: str, recipe: Grown) -> Iterator[Fault]:
-    for place, pair in enumerate(recipe.pairs):
-        loc: Loc = ("recipes", name, "pairs", place, "teacher")
-        if len(pair.teacher) > 1:
-            yield loc, "a student grows from one model; name one"
-        elif pair.teacher[0] >= pair.student:
-            yield (
-                loc,
-                f"a model with {pair.teacher[0]} heads cannot grow into one with {pair.student}; name a smaller one",
-            )
-
-
-def _teachers_of(config: StudyConfig, name: str, recipe: Distilled | Grown) -> Iterator[Fault]:
-    scratch = config.recipes.scratch
-    trained = scratch.students if scratch else []
-    sizes = scratch.n_pretrain if scratch and scratch.n_pretrain is not None else config.n_pretrain
-    wanted = recipe.n_pretrain if recipe.n_pretrain is not None else config.n_pretrain
-    for place, pair in enumerate(recipe.pairs):
-        loc: Loc = ("recipes", name, "pairs", place, "teacher")
-        for heads in pair.teacher:
-            if heads not in trained:
-                yield (
-                    loc,
-                    f"the teacher with {heads} heads is not trained in this study; "
-                    f"add {heads} to recipes.scratch.students",
-                )
-    for size in wanted:
-        if scratch and repr(size) not in map(repr, sizes):
-            yield (
-                ("recipes", name),
-                f"at n_pretrain {size} no teacher is trained; add {size} to recipes.scratch.n_pretrain, "
-                f"or leave it out of recipes.{name}.n_pretrain",
-            )
-
-
 def _downstream(config: StudyConfig) -> Iterator[Fault]:
     if config.downstream and not config.n_finetune:
         yield ("downstream",), "there is a set to fine-tune on, but n_finetune gives no size; add n_finetune: [100]"
     if config.n_finetune and not config.downstream:
         yield ("n_finetune",), "there are sizes to fine-tune with, but downstream names no set of images; add one"
+    frozen = all(isinstance(recipe, PublicFrozen) for recipe in config.recipes.named().values())
     for place, name in enumerate(config.downstream):
-        if config.finetuning_on(name) is None:
+        if config.finetuning_on(name) is None and not frozen:
             yield (
                 ("downstream", place),
                 f"'{name}' is to be fine-tuned on, but the key finetuning (batch_size, …) is missing",
             )
-    known = ", ".join(config.downstream) or "none"
-    for name in config.finetuning_of or {}:
-        if name not in config.downstream:
-            hint = did_you_mean(name, config.downstream).rstrip(".")
-            yield (
-                ("finetuning_of", name),
-                f"'{name}' is not among the study's downstream sets ({known}).{hint}".rstrip("."),
-            )
-    if config.recipes.no_pretraining and not config.downstream:
-        yield ("recipes", "no_pretraining"), "fine-tunes from random weights, but downstream names no set of images"
+    for name in ("no_pretraining", "public", "public_frozen"):
+        if getattr(config.recipes, name) and not config.downstream:
+            what = "fine-tunes from random weights" if name == "no_pretraining" else "starts from public weights"
+            yield ("recipes", name), f"{what}, but downstream names no set of images"
+
+
+def _names_of_sets(config: StudyConfig) -> Iterator[Fault]:
+    """Find settings for sets that the study does not train on."""
+    trained = [*config.downstream, *([config.upstream] if config.upstream else [])]
+    asked = (("finetuning_of", config.downstream, "downstream sets"), ("augmentation_of", trained, "sets"))
+    for key, known, what in asked:
+        for name in getattr(config, key) or {}:
+            if name not in known:
+                listed = ", ".join(known) or "none"
+                hint = did_you_mean(name, known).rstrip(".")
+                yield (key, name), f"'{name}' is not among the study's {what} ({listed}).{hint}".rstrip(".")
 
 
 def _finetune_recipes(config: StudyConfig) -> Iterator[Fault]:
@@ -176,81 +168,6 @@ def _finetune_recipes(config: StudyConfig) -> Iterator[Fault]:
                 f"recipe '{name}' is not run by this study, which runs {', '.join(running)}."
                 f"{did_you_mean(name, running)}".rstrip("."),
             )
-
-
-def _endpoint(config: StudyConfig) -> Iterator[Fault]:
-    endpoint = config.endpoint
-    if endpoint is None:
-        return
-    running = config.recipes.named()
-    for place, name in enumerate(endpoint.recipes):
-        loc: Loc = ("endpoint", "recipes", place)
-        if name not in running:
-            yield loc, f"recipe '{name}' is not run by this study, which runs {', '.join(running)}"
-        elif name == "no_pretraining":
-            yield loc, "no_pretraining has no n_pretrain and cannot be one side of a boundary"
-        else:
-            yield from _endpoint_models(config, name, running[name])
-    if endpoint.recipes[0] == endpoint.recipes[1]:
-        yield ("endpoint", "recipes"), "names one recipe twice; name two"
-    yield from _endpoint_stage(config)
-
-
-def _endpoint_models(config: StudyConfig, name: str, recipe: Any) -> Iterator[Fault]:
-    endpoint = config.endpoint
-    assert endpoint is not None  # noqa: S101 - the caller has looked
-    pairs: list[Pair] = getattr(recipe, "pairs", [])
-    if not pairs:
-        if endpoint.student not in recipe.students:
-            yield (
-                ("endpoint", "student"),
-                f"a student with {endpoint.student} heads is not among recipes.{name}.students {recipe.students}",
-            )
-        return
-    if endpoint.teacher is None:
-        yield ("endpoint",), f"recipe {name} has teachers; say which one with the key teacher"
-    elif not any(pair.student == endpoint.student and pair.teacher == endpoint.teacher for pair in pairs):
-        teacher = " and ".join(map(str, endpoint.teacher))
-        yield (
-            ("endpoint", "teacher"),
-            f"the pair of teacher {teacher} and student {endpoint.student} is not among recipes.{name}.pairs",
-        )
-
-
-def _endpoint_stage(config: StudyConfig) -> Iterator[Fault]:
-    endpoint = config.endpoint
-    assert endpoint is not None  # noqa: S101 - the caller has looked
-    if endpoint.stage == "pretrained":
-        yield from _endpoint_pretrained(config, endpoint)
-        return
-    if endpoint.downstream is None:
-        yield ("endpoint",), "stage finetuned needs the key downstream: which set of images"
-    elif endpoint.downstream not in config.downstream:
-        known = ", ".join(config.downstream) or "none"
-        yield ("endpoint", "downstream"), f"'{endpoint.downstream}' is not among the study's downstream sets ({known})"
-    for place, name in enumerate(endpoint.recipes):
-        if config.finetune_recipes is not None and name not in config.finetune_recipes:
-            yield ("endpoint", "recipes", place), f"recipe '{name}' is not fine-tuned: finetune_recipes leaves it out"
-    for key in ("n_pretrain", "n_finetune"):
-        size = getattr(endpoint, key)
-        if size is not None and key == endpoint.along:
-            yield ("endpoint", key), f"{key} is the axis that is crossed; remove it here"
-        elif size is not None and repr(size) not in map(repr, getattr(config, key)):
-            yield ("endpoint", key), f"{size} is not one of the study's sizes {getattr(config, key)}"
-
-
-def _endpoint_pretrained(config: StudyConfig, endpoint: Endpoint) -> Iterator[Fault]:
-    for place, name in enumerate(endpoint.recipes):
-        if getattr(getattr(config.recipes, name, None), "guide", None) == "finetuning":
-            yield (
-                ("endpoint", "recipes", place),
-                f"recipe '{name}' guides fine-tuning alone: its pretraining is scratch's; set stage: finetuned",
-            )
-    for key in ("downstream", "n_finetune"):
-        if getattr(endpoint, key) is not None:
-            yield ("endpoint", key), f"stage pretrained is scored upstream; remove {key} or set stage: finetuned"
-    if endpoint.along == "n_finetune":
-        yield ("endpoint", "along"), "stage pretrained has no n_finetune; set stage: finetuned or along: n_pretrain"
 
 
 def resolve_images(
@@ -269,7 +186,7 @@ def resolve_images(
     """
     facts: dict[str, ImageFacts] = {}
     faults: list[Fault] = []
-    named: list[tuple[Loc, str]] = [(("upstream",), config.upstream)]
+    named: list[tuple[Loc, str]] = [(("upstream",), config.upstream)] if config.upstream else []
     named += [(("downstream", place), name) for place, name in enumerate(config.downstream)]
     for loc, name in named:
         if name in facts:

@@ -20,8 +20,10 @@ ENOUGH_SHARE = 0.05  # of all work that this run has to do
 def shape_of(cell: Cell) -> str:
     """Return what sets the time of one training step of a cell."""
     task = cell.task
-    batch = task["training"]["batch_size"]
-    return canonical_json([cell.kind, task["model"], task["teachers"] if task["guidance"] else [], batch])
+    if "training" not in task:
+        return canonical_json([cell.kind, task["model"]])
+    batch, half = task["training"]["batch_size"], [task["precision"]] if "precision" in task else []
+    return canonical_json([cell.kind, task["model"], task["teachers"] if task["guidance"] else [], batch, *half])
 
 
 @dataclass

@@ -22,8 +22,9 @@ from tippingpoint.study.cells import Cell
 from tippingpoint.study.claims import Runner
 from tippingpoint.study.curves import write_curves
 from tippingpoint.study.display import Display, Quiet, Snapshot
+from tippingpoint.study.endpoint import endpoint_numbers
 from tippingpoint.study.eta import Throughput
-from tippingpoint.study.grid import Grid, build_grid, endpoint_numbers
+from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study, dump_config
 from tippingpoint.study.outcome import Outcome, spent_before, told_before
 from tippingpoint.study.publish import machine, write_cells, write_progress, write_runs

@@ -6,11 +6,11 @@ Everything of ``lab`` is loaded when it is first needed: reading a status costs 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tippingpoint.errors import DataError, MissingExtraError
+from tippingpoint.errors import ConfigError, DataError, MissingExtraError
 
 __all__ = ["Absent", "ImageFacts", "Kept", "Laboratory", "RealLaboratory"]
 
@@ -124,6 +124,42 @@ class Laboratory(Protocol):
         """Return the measured seconds of one training step of a task."""
         ...
 
+    def model_faults(
+        self, spec: Mapping[str, Any], image_size: int, channels: int, batch_size: int | None
+    ) -> Sequence[str]:
+        """Return a sentence for everything that keeps a model from being built, or from being trained in batches."""
+        ...
+
+    def guidance_faults(
+        self,
+        student: Mapping[str, Any],
+        teachers: Sequence[Mapping[str, Any]],
+        guidance: Mapping[str, Any],
+        image_size: int,
+        channels: int,
+    ) -> Sequence[str]:
+        """Return a sentence for everything that keeps a student from hearing its teachers."""
+        ...
+
+    def augmentation_faults(self, settings: Mapping[str, Any], image_size: int, channels: int) -> Sequence[str]:
+        """Return a sentence for everything that is wrong with an augmentation."""
+        ...
+
+    def weights(self, name: str, given: str, data_dir: str | None, *, planning: bool) -> Mapping[str, str]:
+        """Return ``path`` and ``sha256`` of a timm model's public weights: ``hub``, or a file.
+
+        ConfigError where there are none; both are empty when planning with weights that were not fetched.
+        """
+        ...
+
+    def probe_precision(self, task: Mapping[str, Any], device: str) -> str:
+        """Return which is faster for a training on this machine, ``float32`` or ``bfloat16``."""
+        ...
+
+    def count_gpus(self) -> int:
+        """Return how many CUDA devices this process may use."""
+        ...
+
 
 class RealLaboratory:
     """The laboratory of this package (``tippingpoint.lab``)."""
@@ -182,6 +218,54 @@ class RealLaboratory:
         tasks.prepare_worker()
         return float(tasks.time_step(task))
 
+    def model_faults(
+        self, spec: Mapping[str, Any], image_size: int, channels: int, batch_size: int | None
+    ) -> Sequence[str]:
+        """See `Laboratory`."""
+        return _faults(_room("tippingpoint.lab.models").check_model, spec, image_size, channels, batch_size=batch_size)
+
+    def guidance_faults(
+        self,
+        student: Mapping[str, Any],
+        teachers: Sequence[Mapping[str, Any]],
+        guidance: Mapping[str, Any],
+        image_size: int,
+        channels: int,
+    ) -> Sequence[str]:
+        """See `Laboratory`."""
+        settings = _room("tippingpoint.lab.training.losses").Guidance(**guidance)
+        check = _room("tippingpoint.lab.training.checks").check_guidance
+        return _faults(check, student, teachers, settings, image_size, channels)
+
+    def augmentation_faults(self, settings: Mapping[str, Any], image_size: int, channels: int) -> Sequence[str]:
+        """See `Laboratory`."""
+        room = _room("tippingpoint.lab.data.augmentation")
+        return _faults(lambda: room.Augmentation.from_dict(settings).check(image_size, channels))
+
+    def weights(self, name: str, given: str, data_dir: str | None, *, planning: bool) -> Mapping[str, str]:
+        """See `Laboratory`."""
+        room = _room("tippingpoint.lab.models.weights")
+        found = (room.find_weights if planning else room.resolve_weights)(name, given, data_dir)
+        return {"path": str(found.path), "sha256": found.sha256} if found else {"path": "", "sha256": ""}
+
+    def probe_precision(self, task: Mapping[str, Any], device: str) -> str:
+        """See `Laboratory`."""
+        return str(_room("tippingpoint.lab.training.precision").probe_precision(task, device=device))
+
+    def count_gpus(self) -> int:
+        """See `Laboratory`."""
+        cuda = _room("torch").cuda
+        return int(cuda.device_count()) if cuda.is_available() else 0
+
+
+def _faults(check: Callable[..., Any], *arguments: Any, **options: Any) -> list[str]:
+    """Return what a check of the laboratory finds wrong."""
+    try:
+        check(*arguments, **options)
+    except ConfigError as error:
+        return list(error.faults)
+    return []
+
 
 def _smallest_subsets(
     tasks: Iterable[Mapping[str, Any]],
@@ -190,7 +274,9 @@ def _smallest_subsets(
     found: dict[str, tuple[Mapping[str, Any], dict[int, int]]] = {}
     upstream: dict[str, None] = {}
     for task in tasks:
-        data, seed = task["data"], task["subset_seed"]
+        data, seed = task["data"], task.get("subset_seed")
+        if seed is None:  # features of a whole set: what learns from them has a task of its own
+            continue
         wanted = found.setdefault(data["name"], (data, {}))[1]
         wanted[seed] = min(task["n_images"], wanted.get(seed, task["n_images"]))
         if task["kind"] == "pretrain":

@@ -14,10 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from tippingpoint import presets
 from tippingpoint.errors import ConfigError, EnvironmentFault, did_you_mean
-from tippingpoint.study.checks import Fault, check_config, resolve_images, resolve_sizes
+from tippingpoint.study.checks import check_config, resolve_images, resolve_sizes
 from tippingpoint.study.config import StudyConfig
 from tippingpoint.study.laboratory import ImageFacts, Laboratory, RealLaboratory
-from tippingpoint.study.source import Document, Loc, apply_overrides, read_yaml
+from tippingpoint.study.model_checks import ask_laboratory
+from tippingpoint.study.source import Document, Fault, Loc, apply_overrides, read_yaml
 
 __all__ = ["Study", "dump_config", "load_study", "read_source", "study_directory"]
 
@@ -48,6 +49,11 @@ class Study:
         What trains.
     origin : str
         The preset's name or the file, as the user typed it.
+    weights : dict of str to dict
+        Name of the ladder -> ``path`` and ``sha256`` of its public weights.
+    precision : dict of str to str
+        For ``precision: auto``: model (JSON, see `tippingpoint.study.tasks.probed_model`) -> ``float32`` or
+        ``bfloat16``, as decided.
     """
 
     config: StudyConfig
@@ -56,6 +62,8 @@ class Study:
     n_finetune: dict[str, dict[str, int]]
     laboratory: Laboratory = field(repr=False)
     origin: str = ""
+    weights: dict[str, dict[str, str]] = field(default_factory=dict)
+    precision: dict[str, str] = field(default_factory=dict)
 
 
 def study_directory(study: Study, directory: Path | None) -> Path:
@@ -137,19 +145,24 @@ def load_study(
         apply_overrides(document, overrides)
     config, told = _validate(document)
     faults = check_config(config)
+    weights: dict[str, dict[str, str]] = {}
+    if not any(loc[:1] == ("model",) for loc, _ in faults):
+        weights, more = ask_laboratory(config, lab, planning=planning)
+        faults += more
     images, more = resolve_images(config, lab, planning=planning)
     faults += more
     n_pretrain: dict[str, int] = {}
     n_finetune: dict[str, dict[str, int]] = {}
-    if config.upstream in images:
-        n_pretrain, more = resolve_sizes(config.n_pretrain, images[config.upstream], "n_pretrain", config.upstream)
+    upstream = config.upstream
+    if upstream is not None and upstream in images:
+        n_pretrain, more = resolve_sizes(config.n_pretrain, images[upstream], "n_pretrain", upstream)
         faults += more
     for name in config.downstream:
         if name in images:
             n_finetune[name], more = resolve_sizes(config.n_finetune, images[name], "n_finetune", name)
             faults += more
     _refuse(document, faults, told)
-    return Study(config, images, n_pretrain, n_finetune, lab, str(source))
+    return Study(config, images, n_pretrain, n_finetune, lab, str(source), weights)
 
 
 def _refuse(document: Document, faults: Sequence[Fault], told: Sequence[str] = ()) -> None:

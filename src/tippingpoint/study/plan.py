@@ -13,22 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tippingpoint.study.cells import STAGE_VERSIONS, Cell, key_material
+from tippingpoint.study.cells import Cell
+from tippingpoint.study.endpoint import endpoint_numbers
 from tippingpoint.study.eta import shape_of
-from tippingpoint.study.grid import Grid, build_grid, endpoint_numbers
+from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study
+from tippingpoint.study.reasons import why_new
 from tippingpoint.study.runners.local import usable_cores
 from tippingpoint.study.store import Store
 
-__all__ = ["Group", "Plan", "plan_study", "why_new"]
+__all__ = ["Group", "Plan", "plan_study"]
 
 FORWARD_SHARE = 1 / 3  # of a training step that scoring costs an image: no backward pass
-KEYS = {  # of a task -> of a study file
-    "extra_flops": "recipes.scratch_extra_compute.pairs",
-    "grown_from": "recipes.grown.pairs",
-    "keep_weights": "recipes.distilled.guide",
-    "label_smoothing": "recipes.smoothed.label_smoothing",
-}
 LONGEST_TIMED = 1e10  # FLOPs of a step; a few of them are timed in seconds on one core, more would take minutes
 CELL_OVERHEAD = 16_384  # bytes on the disk beside the weights: JSON files, by whole blocks
 
@@ -161,7 +157,7 @@ def plan_study(
     store = Store(root)
     done = store.done()
     todo = [cell for cell in grid.cells.values() if cell.key not in done]
-    reasons = why_new(todo, store)
+    reasons = why_new(todo, store, study.config)
     notes = [*store.notes, *_absent(study)]
     if rate is not None:
         rates = {shape_of(cell): (cell.estimate.work / cell.estimate.n_steps / rate, False) for cell in todo}
@@ -252,75 +248,7 @@ def _seconds(study: Study, cell: Cell, rates: Mapping[str, tuple[float, bool]]) 
         return rate * cell.estimate.n_steps
     facts = study.images[cell.task["data"]["name"]]
     scored = facts.n_validation + (facts.n_test if study.config.score_on == "test" else 0)
+    if "training" not in cell.task:  # features and what learns from them are scored by the way
+        return rate * cell.estimate.n_steps
     own: float = rate * cell.estimate.flops / cell.estimate.work / cell.task["training"]["batch_size"]
     return rate * cell.estimate.n_steps + own * FORWARD_SHARE * scored
-
-
-# --- reasons ---
-
-
-def why_new(todo: Iterable[Cell], store: Store) -> dict[str, str]:
-    """Return key -> why a cell has to run.
-
-    Parameters
-    ----------
-    todo : iterable of Cell
-        Cells that the store does not have.
-    store : Store
-        What is done.
-
-    Returns
-    -------
-    dict of str to str
-        ``new``, ``failed before``, ``config changed at KEY``, ``data changed``, ``stage version raised`` or
-        ``what it starts from changes``.
-    """
-    todo = list(todo)
-    failed = store.failed()
-    known: dict[str, list[dict[str, Any]]] = {}
-    if todo and store.done():
-        for about in store.described():
-            known.setdefault(repr(sorted(about["where"].items(), key=str)), []).append(about)
-    reasons = {}
-    for cell in todo:
-        old = known.get(repr(sorted(cell.where.items(), key=str)), [])
-        if cell.key in failed:
-            reasons[cell.key] = "failed before"
-        elif old:
-            reasons[cell.key] = min((_difference(cell, about) for about in old), key=len)
-        else:
-            reasons[cell.key] = "new"
-    return reasons
-
-
-def _difference(cell: Cell, about: Mapping[str, Any]) -> str:
-    """Say in what a cell differs from one that stood in its place before."""
-    if about.get("stage_version") != STAGE_VERSIONS[cell.kind]:
-        return "stage version raised"
-    if about.get("data_fingerprint") != cell.fingerprint:
-        return "data changed"
-    new = _leaves(key_material(cell.task, "", {})["task"])
-    old = _leaves(key_material(about["task"], "", {})["task"])
-    changed = sorted({_config_key(cell, path) for path in new.keys() | old.keys() if new.get(path) != old.get(path)})
-    return f"config changed at {', '.join(changed)}" if changed else "what it starts from changes"
-
-
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    if isinstance(value, dict):
-        return {leaf: item for name, inner in value.items() for leaf, item in _leaves(inner, (*path, name)).items()}
-    return {path: value}
-
-
-def _config_key(cell: Cell, path: tuple[str, ...]) -> str:
-    """Return the study file's key behind a place in a task."""
-    first, rest = path[0], ".".join(path[1:])
-    if first == "training":
-        return f"{'pretraining' if cell.kind == 'pretrain' else 'finetuning'}.{rest}"
-    if first in ("guidance", "teachers"):
-        rest = {"schedule": "guidance_schedule"}.get(rest, rest)
-        return f"recipes.{cell.where['recipe']}.{rest}".rstrip(".")
-    if first in KEYS:
-        return KEYS[first]
-    if first == "data":
-        return {"image_size": "image.size", "channels": "image.channels"}.get(rest, rest)
-    return ".".join(path)

@@ -17,9 +17,10 @@ import yaml
 
 from tippingpoint.errors import ConfigError
 
-__all__ = ["Document", "Loc", "apply_overrides", "read_yaml"]
+__all__ = ["Document", "Fault", "Loc", "apply_overrides", "read_yaml"]
 
 Loc = tuple[str | int, ...]
+Fault = tuple[Loc, str]  # where, and what is wrong
 LONGEST = 1_000_000  # characters; a study file has some two thousand
 
 

@@ -1,0 +1,58 @@
+"""The primary endpoint of a study with its sizes as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tippingpoint.study.grid import Grid
+from tippingpoint.study.load import Study
+from tippingpoint.study.values import model_name
+
+__all__ = ["endpoint_numbers"]
+
+
+def endpoint_numbers(study: Study, grid: Grid) -> dict[str, Any] | None:
+    """Return the primary endpoint with its sizes as numbers, as ``progress.json`` says it.
+
+    Parameters
+    ----------
+    study : Study
+        Whose endpoint.
+    grid : Grid
+        Its cells, which know the student's size.
+
+    Returns
+    -------
+    dict or None
+        None where the study declares no endpoint.
+    """
+    endpoint = study.config.endpoint
+    if endpoint is None:
+        return None
+    name = model_name(endpoint.student)
+    of_student = [grid.cells[row.cell] for row in grid.rows if row.columns["student"] == name]
+    at: dict[str, Any] = {"n_params": of_student[0].estimate.n_params if of_student else None}
+    if endpoint.along != "n_pretrain":
+        at["n_pretrain"] = _held(study.n_pretrain, endpoint.n_pretrain)
+    if endpoint.along != "n_finetune":
+        tuned = study.n_finetune.get(endpoint.downstream or "", {})
+        at["n_finetune"] = _held(tuned, endpoint.n_finetune) if endpoint.stage == "finetuned" else None
+    return {
+        "recipes": list(endpoint.recipes),
+        "along": endpoint.along,
+        "stage": endpoint.stage,
+        "target": endpoint.target,
+        "upstream": study.config.upstream,
+        "downstream": endpoint.downstream,
+        "student": name,
+        "teacher": model_name(endpoint.teacher) if endpoint.teacher else None,
+        "at": at,
+    }
+
+
+def _held(counts: Mapping[str, int], size: Any) -> int | None:
+    """Return the count of a size that is held fixed; by default the largest."""
+    if size is not None:
+        return counts[repr(size)]
+    return max(counts.values(), default=None)
