@@ -182,7 +182,7 @@ def resolve_images(
     laboratory : Laboratory
         Knows them.
     planning : bool, default False
-        A public set that is not prepared will do.
+        A public set will do that is not prepared, or prepared at another size.
     """
     facts: dict[str, ImageFacts] = {}
     faults: list[Fault] = []
@@ -196,10 +196,12 @@ def resolve_images(
         except DataError as error:
             faults += [(loc, fault.rstrip(".")) for fault in error.faults]
             continue
-        absent = facts[name].absent
+        absent, kept = facts[name].absent, facts[name].kept
         if absent is not None and not planning:
             remedy = absent.remedy(config.image.size, config.image.channels)
             faults.append((loc, f"'{absent.name}' is not prepared on this machine: {remedy}"))
+        if kept is not None and not planning and (said := kept.misfit(config.image.size, config.image.channels)):
+            faults.append((loc, said))
     return facts, faults
 
 

@@ -109,6 +109,11 @@ class StudyConfig(Settings):
     data_dir: str | None = Field(
         None, description="Where the relative path of a set of your own starts; default the working directory."
     )
+    allow_overlap: bool | None = Field(
+        None,
+        description="`true`: run although training images are test images, of the same set or of a downstream one, and "
+        "have it told. Absent means that the study stops before it trains.",
+    )
     image: ImageSettings = Field(default_factory=ImageSettings, description="How images enter the model.")
     model: ModelSettings = Field(default_factory=ModelSettings, description="Shapes of the models.")
     validation_fraction: float = Field(
