@@ -84,7 +84,8 @@ def run_study(
     root, grid = Path(root), build_grid(study)
     told = told_before(root, study)
     if told is None:
-        told = study.laboratory.inspect(cell.task for cell in grid.cells.values())
+        tasks = (cell.task for cell in grid.cells.values())
+        told = study.laboratory.inspect(tasks, allow_overlap=bool(study.config.allow_overlap))
     with Runner(root, dump_config(study.config), alone=choose is not None) as runner:
         run = _Run(study, grid, runner, display or Quiet(), told, choose)
         try:
