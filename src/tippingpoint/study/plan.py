@@ -198,6 +198,8 @@ def _absent(study: Study) -> list[str]:
     """Return a sentence for every set that is not prepared: how to, and what the plan counts on."""
     image, notes = study.config.image, {}
     for facts in study.images.values():
+        if facts.kept is not None and (said := facts.kept.misfit(image.size, image.channels)):
+            notes[said] = f"{said}. 'run' needs it at that size."
         if facts.absent is not None:
             count = facts.n_pool + facts.n_validation + facts.n_test
             size = f"{count * image.size**2 * image.channels / 1e9:.3g} GB at {image.size}x{image.size}"
