@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tippingpoint.errors import StoreError
+from tippingpoint.errors import ConfigError, StoreError
 from tippingpoint.lab import tasks
+from tippingpoint.lab.training.checkpoints import Checkpoints
 
 MODEL = {"heads": 2, "head_dim": 8, "depth": 2, "patch_size": 7}
 SMALL = {**MODEL, "heads": 1}
@@ -206,3 +208,56 @@ def test_a_broken_checkpoint_is_named(tmp_path: Path) -> None:
 def test_a_step_is_timed_without_data() -> None:
     absent = changed(GUIDED, data={**GUIDED["data"], "name": "no such set"})
     assert 0 < tasks.time_step(absent, n_steps=2) < 1
+
+
+def test_a_teacher_is_charged_for_each_image_once_unless_images_are_augmented(tmp_path: Path) -> None:
+    teacher_result, teacher = done(changed(PRETRAIN, model=SMALL), tmp_path / "teacher")
+    augmented = changed(GUIDED, augmentation={"flip": True, "crop_padding": 2})
+    forward = tasks.describe(changed(PRETRAIN, model=SMALL))["flops"] / (3 * 16 * 30)
+    for name, task, n_taught in (("kept", GUIDED, 60), ("augmented", augmented, 16 * 30)):
+        about = tasks.describe(task)
+        assert about["guidance_flops"] == pytest.approx(n_taught * forward, rel=1e-12)
+        result, _ = done(task, tmp_path / name, teacher_0=teacher)
+        assert result["teacher_flops"] == teacher_result["flops"] + about["guidance_flops"], "said before, spent after"
+    short = changed(GUIDED, training={**GUIDED["training"], "length": {"steps": 2}})
+    assert tasks.describe(short)["guidance_flops"] == pytest.approx(32 * forward, rel=1e-12)
+
+
+def test_augmentation_is_checked_before_any_compute() -> None:
+    with pytest.raises(ConfigError) as error:
+        tasks.describe(changed(PRETRAIN, augmentation={"crop_padding": 14, "saturation": 0.2}))
+    assert len(error.value.faults) == 2
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("task", [PRETRAIN, changed(GUIDED, augmentation={"flip": True}, precision="bfloat16")])
+def test_a_killed_cell_goes_on_and_is_the_same(
+    tmp_path: Path, task: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, teacher = done(changed(PRETRAIN, model=SMALL), tmp_path / "teacher")
+    parents = {"teacher_0": teacher} if task["teachers"] else {}
+    whole, folder = done(task, tmp_path / "whole", **parents)
+    monkeypatch.setattr(tasks, "Checkpoints", partial(Checkpoints, every_s=0))
+    steps: list[int] = []
+
+    def report(step: int, _: int) -> None:
+        steps.append(step)
+        if step == 20 and len(steps) == 20:
+            raise KilledError
+
+    again = tmp_path / "again"
+    again.mkdir()
+    with pytest.raises(KilledError):
+        tasks.execute(task, parents, again, report, tmp_path / "checkpoints" / "key")
+    assert list(again.iterdir()) == []
+    result = tasks.execute(task, parents, again, report, tmp_path / "checkpoints" / "key")
+    assert steps == [*range(1, 21), *range(20, 31)]
+    assert without_time(result) == without_time(whole)
+    for name in ("weights.safetensors", "curve.json"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+    other = changed(task, seed=7)
+    assert tasks.execute(other, parents, again, report, tmp_path / "checkpoints" / "key")["scores"] != result["scores"]
+    assert steps[31:] == list(range(1, 31)), "another task does not go on from there"

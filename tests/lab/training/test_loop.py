@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import copy
+from itertools import islice
 
-import numpy as np
 import pytest
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
+from toy_training import SETTINGS, SHAPE, small, toy
 
 from tippingpoint.errors import ConfigError
 from tippingpoint.lab.models import DeiTShape, build_deit
-from tippingpoint.lab.training.batches import as_batch
+from tippingpoint.lab.training.batches import as_batch, batch_order
 from tippingpoint.lab.training.loop import _step_loss, train
 from tippingpoint.lab.training.losses import Guidance
-from tippingpoint.lab.training.schedule import Length, TrainingSettings
+from tippingpoint.lab.training.schedule import TrainingSettings, learning_rate
 from tippingpoint.lab.training.score import passes
 from tippingpoint.lab.training.targets import ask
-
-SHAPE = DeiTShape(heads=2, head_dim=8, depth=2, patch_size=7, image_size=14, channels=1)
-SETTINGS = TrainingSettings(length=Length(steps=12), batch_size=8, learning_rate=3e-3, warmup_steps=2)
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def toy(n: int = 30) -> tuple[np.ndarray, np.ndarray]:
-    """Two classes, bright above or bright below, with noise."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(n) % 2
-    images = rng.integers(0, 60, (n, 14, 14, 1))
-    images[labels == 0, :7] += 150
-    images[labels == 1, 7:] += 150
-    return images.astype(np.uint8), labels.astype(np.int64)
 
 
 def trained(**changes: object) -> dict[str, torch.Tensor]:
@@ -52,7 +39,9 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 def test_training_is_bit_reproducible_and_moves_with_the_seed() -> None:
     first = trained()
     torch.manual_seed(99)  # the global generator must not matter
+    state = torch.get_rng_state()
     assert same(first, trained())
+    assert torch.equal(state, torch.get_rng_state()), "nor is it moved"
     assert not same(first, trained(seed=2))
 
 
@@ -69,10 +58,6 @@ def test_guidance_changes_training_and_not_the_teacher() -> None:
     assert not same(trained(), guided)
     assert same(before, teacher.state_dict())
     assert not teacher.training
-
-
-def small(seed: int = 8) -> VisionTransformer:
-    return build_deit(DeiTShape(heads=1, head_dim=8, depth=2, patch_size=7, image_size=14, channels=1), 2, seed=seed)
 
 
 def test_gradients_flow_to_the_student_alone() -> None:
@@ -184,3 +169,45 @@ def test_a_loss_that_explodes_says_so() -> None:
         model.head.weight.fill_(float("inf"))
     with pytest.raises(ConfigError, match="no longer finite"):
         train(model, *toy(), SETTINGS, n_steps=3, seed=1)
+
+
+def test_the_settings_reach_the_optimiser() -> None:
+    plain = trained()
+    for name, value in {"weight_decay": 0.5, "betas": (0.5, 0.9), "clip_norm": 0.01, "learning_rate": 1e-3}.items():
+        settings = TrainingSettings(**{**vars(SETTINGS), name: value})
+        model = build_deit(SHAPE, 2, seed=5)
+        train(model, *toy(), settings, n_steps=12, seed=1)
+        assert not same(plain, model.state_dict()), name
+
+
+def test_a_plain_run_is_that_of_torchs_own_optimiser() -> None:
+    """The loop, written out: whole batches, AdamW of torch on the list of parameters, no flat tensors, no store."""
+    model, (images, labels) = build_deit(SHAPE, 2, seed=5), toy()
+    decayed = [p for name, p in model.named_parameters() if p.ndim > 1 and name not in model.no_weight_decay()]
+    others = [p for p in model.parameters() if not any(p is one for one in decayed)]
+    groups = [{"params": decayed, "weight_decay": SETTINGS.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, betas=SETTINGS.betas)
+    losses = []
+    for step, (chosen, _) in enumerate(islice(batch_order(len(images), 8, 1), 12)):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, 12, SETTINGS)
+        loss = nn.functional.cross_entropy(model(as_batch(images[chosen.numpy()])), torch.tensor(labels)[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    ours = build_deit(SHAPE, 2, seed=5)
+    record = train(ours, images, labels, SETTINGS, n_steps=12, seed=1)
+    assert [point["loss"] for point in record.curve] == pytest.approx(losses, rel=1e-5)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_a_long_curve_is_thinned_to_means() -> None:
+    model, images = build_deit(SHAPE, 2, seed=5), toy()
+    record = train(model, *images, SETTINGS, n_steps=405, seed=1)
+    assert [point["step"] for point in record.curve[:3]] == [2, 4, 6]
+    assert record.curve[-1]["step"] == 405, "the last point has what is left"
+    assert len(record.curve) == 203
+    first = train(build_deit(SHAPE, 2, seed=5), *images, SETTINGS, n_steps=2, seed=1).curve
+    assert record.curve[0]["loss"] == pytest.approx((first[0]["loss"] + first[1]["loss"]) / 2, rel=1e-3)
