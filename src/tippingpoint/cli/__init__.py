@@ -36,6 +36,7 @@ COMMANDS = (
     "tables",
     "data",
     "weights",
+    "export",
 )
 
 

@@ -22,7 +22,7 @@ from torch import nn
 from tippingpoint.errors import ConfigError, did_you_mean
 from tippingpoint.lab.models.attention import MappedAttention
 
-__all__ = ["REFUSALS", "build_backbone", "check_backbone", "told_arguments"]
+__all__ = ["REFUSALS", "build_backbone", "check_backbone", "timm_arguments", "told_arguments"]
 
 # What the laboratory says itself, and what would fetch or change more than a shape.
 OURS = {
@@ -95,6 +95,12 @@ def build_backbone(name: str, arguments: Mapping[str, Any], image_size: int, cha
         raise ConfigError(faults)
     own = _own_arguments(name, json.dumps(arguments, sort_keys=True), image_size, channels)
     return _create(name, {**arguments, **own}, channels)
+
+
+def timm_arguments(name: str, arguments: Mapping[str, Any], image_size: int, channels: int) -> dict[str, Any]:
+    """Return which of our own arguments anybody has to give to have the same weights: an image's side, if it asks."""
+    own = _own_arguments(name, json.dumps(arguments, sort_keys=True), image_size, channels)
+    return {word: value for word, value in own.items() if word == "img_size"}
 
 
 @lru_cache(maxsize=256)
