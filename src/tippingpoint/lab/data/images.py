@@ -24,9 +24,9 @@ from tippingpoint.errors import DataError
 
 __all__ = [
     "PAIRS",
-    "Chosen",
     "ImageSet",
     "Images",
+    "ImagesView",
     "Labels",
     "SharedImages",
     "content_fingerprint",
@@ -43,38 +43,45 @@ Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 
-class Chosen:
-    """Some images of an array that stays where it is: classes of a set that is mapped from disk.
+@dataclass(frozen=True, eq=False)
+class ImagesView:
+    """Some images of an array, none of them copied; it is indexed as an array is, along the first axis.
 
-    Indexing along the first axis (a number, a slice, an array of places) gives plain arrays of just those images.
-
-    Parameters
+    Attributes
     ----------
-    whole : ndarray of uint8, shape (m, h, w, c)
-        All images.
-    places : ndarray of int, shape (n,)
-        Which of them.
+    array : ndarray of uint8, shape (m, h, w, c)
+        A whole part of a set, in memory or mapped from disk; or a view of one.
+    indices : ndarray of int64, shape (n,)
+        Which images of it, in this order.
     """
 
-    def __init__(self, whole: Images, places: npt.NDArray[np.intp]) -> None:
-        self.whole, self.places = whole, places
-        self.shape: tuple[int, ...] = (len(places), *whole.shape[1:])
-        self.dtype, self.ndim = whole.dtype, whole.ndim
+    array: Images
+    indices: npt.NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape that the images have: (n, h, w, c)."""
+        return (len(self.indices), *self.array.shape[1:])
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.array.shape)
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
-    def __getitem__(self, which: Any) -> Images:
-        first, *others = which if isinstance(which, tuple) else (which,)
-        found: Images = self.whole[(self.places[first], *others)]
+    def __getitem__(self, positions: Any) -> Images:
+        """Return a copy of the images at these positions (a number, a slice, an array of them), uint8."""
+        found: Images = self.array[self.indices[positions]]
         return found
 
     def __iter__(self) -> Iterator[Images]:
-        return (self.whole[place] for place in self.places)
+        return (self.array[index] for index in self.indices)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        """Copy the images into memory: what NumPy asks for, and nothing in here does."""
-        return np.asarray(self.whole[self.places], dtype=dtype)
+        """Copy all the images into memory: what NumPy asks for, and nothing in here does."""
+        return np.asarray(self[:], dtype=dtype)
 
 
 def is_mapped(images: Any) -> bool:
@@ -95,7 +102,7 @@ class ImageSet:
     name : str
         What was asked for, such as ``fashion_mnist[0-5]``.
     train_images, test_images : ndarray of uint8, shape (n, h, w, c)
-        Grey values 0..255; of a class view of a mapped set `Chosen`, to be indexed before anything else.
+        Grey values 0..255; of a class view of a mapped set an `ImagesView`.
     train_labels, test_labels : ndarray of int64, shape (n,)
         Class of each image, 0 .. k - 1.
     class_names : tuple of str, length k

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tippingpoint.errors import DataError
 from tippingpoint.lab.data.builtin import RawSet, SetSummary
-from tippingpoint.lab.data.images import Chosen, Images, Labels, is_mapped
+from tippingpoint.lab.data.images import Images, ImagesView, Labels, is_mapped
 
 __all__ = ["check_classes", "parse_name", "view_fingerprint", "view_set", "view_summary"]
 
@@ -137,7 +137,7 @@ def _some(images: Images, places: slice | npt.NDArray[np.intp]) -> Images:
     """Return some of the images; those of a mapped file stay there until they are asked for."""
     if isinstance(places, slice) or not is_mapped(images):
         return images[places]
-    return cast(Images, Chosen(images, places))  # is indexed as an array is
+    return cast(Images, ImagesView(images, places))  # is indexed as an array is
 
 
 def view_summary(name: str, whole: SetSummary, classes: tuple[int, ...] | None) -> SetSummary:

@@ -13,13 +13,13 @@ each batch is gathered from the array. Both give the same bits.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from tippingpoint.lab.data.augmentation import Augmentation
+from tippingpoint.lab.data.images import ImagesView
 from tippingpoint.lab.seeds import derive_seed, generator
 
 __all__ = ["RESIDENT_BYTES", "Feed", "ImagesView", "as_batch", "as_view", "batch_order", "normalise"]
@@ -27,29 +27,6 @@ __all__ = ["RESIDENT_BYTES", "Feed", "ImagesView", "as_batch", "as_view", "batch
 RESIDENT_BYTES = 256 * 2**20  # of pixels that a process holds in a CPU's memory; beyond, batches come from the array
 RESIDENT_SHARE = 0.3  # of a GPU's free memory
 CHUNK = 4096  # images copied at a time
-
-
-@dataclass(frozen=True, eq=False)
-class ImagesView:
-    """Some images of an array, none of them copied.
-
-    Attributes
-    ----------
-    array : ndarray of uint8, shape (m, h, w, c)
-        A whole part of a set, in memory or mapped from disk.
-    indices : ndarray of int64, shape (n,)
-        Which images of it, in this order.
-    """
-
-    array: npt.NDArray[np.uint8]
-    indices: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, positions: slice | npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Return a copy of the images at these positions, uint8 (k, h, w, c)."""
-        return self.array[self.indices[positions]]
 
 
 def as_view(images: ImagesView | npt.NDArray[np.uint8]) -> ImagesView:
