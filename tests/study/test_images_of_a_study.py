@@ -58,7 +58,7 @@ def test_training_images_that_are_test_images_stop_a_study(place: Path, capsys: 
     assert told.count("tippingpoint: ") == 1
     assert f"{leak}; remove them from one of the two, or set allow_overlap: true" in told
     assert not (place / "out" / "cells").exists(), "nothing was started"
-    assert cli.main(["run", "study.yaml", "--dir", "out", "--set", "allow_overlap=true"]) == 0
+    assert cli.main(["run", "study.yaml", "--dir", "out", "--workers", "1", "--set", "allow_overlap=true"]) == 0
     progress = json.loads((place / "out" / "progress.json").read_text(encoding="utf-8"))
     assert f"{leak}." in progress["notes"]
     assert cli.main(["run", "study.yaml", "--dir", "out"]) == 2, "what was allowed once is not allowed for ever"

@@ -100,7 +100,7 @@ def _read(path: Path) -> Arrays:
         ) from error
     except MemoryError as error:
         raise DataError(f"{path}: its arrays do not fit into this machine's memory; check their shapes.") from error
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, NotImplementedError) as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError) as error:
         # NumPy's own words for a ValueError advise unpickling, which is what nobody should do here.
         reason = "" if isinstance(error, ValueError) else f" ({error})"
         raise DataError(f"{path}: this is not a sound .npz file of plain arrays{reason}; {EXPECTED}.") from error

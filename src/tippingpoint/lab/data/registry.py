@@ -120,10 +120,8 @@ def _load(
     whole = BUILTIN[base].load() if path is None else own.load_own(path, size, channels, classes)
     raw = view_set(name, whole, classes)
     total, n_grey = len(raw.train_labels) + len(raw.test_labels), raw.n_grey
-    if n_grey is None:  # an array has one kind of images; what became of a prepared set was its maker's choice
-        chosen = path is not None and is_prepared(path)
-        stored = channels if chosen else (*raw.train_images.shape, 1)[3]
-        n_grey = total if stored == 1 else 0
+    if n_grey is None:  # an array has one kind of images; a prepared one the kind that was asked for
+        n_grey = total if (*raw.train_images.shape, 1)[3] == 1 else 0
     return ImageSet(
         name=name,
         train_images=resize_images(raw.train_images, size, channels),
