@@ -12,7 +12,7 @@ import pytest
 
 from tippingpoint.errors import InputError, StoreError
 from tippingpoint.study.cell_files import begin_cell, commit_cell, verify_cell
-from tippingpoint.study.cells import cell_key
+from tippingpoint.study.cells import STAGE_VERSIONS, cell_key
 from tippingpoint.study.claims import Runner
 from tippingpoint.study.fsck import check_store
 from tippingpoint.study.runners.worker import run_cell
@@ -29,7 +29,7 @@ def described(seed: int, **parents: str) -> dict[str, Any]:
     return {
         "key": cell_key(task, "f" * 64, parents),
         "kind": "pretrain",
-        "stage_version": 1,
+        "stage_version": STAGE_VERSIONS["pretrain"],
         "where": {"recipe": "scratch", "seed": seed},
         "task": task,
         "parents": parents,

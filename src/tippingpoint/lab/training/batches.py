@@ -101,7 +101,7 @@ class Feed:
         """Return the images at these positions as uint8 (B, channels, height, width)."""
         if self.resident is None:
             return _to_device(self.images[positions.numpy()], self.device)
-        return self.resident[positions.to(self.device, non_blocking=True)]
+        return self.resident.index_select(0, positions.to(self.device, non_blocking=True))  # copies whole images
 
 
 def _room(device: torch.device) -> float:

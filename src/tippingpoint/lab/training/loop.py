@@ -146,6 +146,13 @@ class _State:
         return found.step
 
 
+def _seed_noise(device: torch.device, seed: int) -> None:
+    """Seed the numbers that a model itself draws (dropout), so that a step does not depend on those before it."""
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed takes many times as long
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 def _check(guidance: Guidance | None, teachers: Sequence[nn.Module], passed: object, precision: str) -> None:
     faults = []
     if guidance is not None and not guidance.is_plain and not teachers:
@@ -247,7 +254,7 @@ def train(
     order = batch_order(len(answers), batch_size, seed, start)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step in range(start, n_steps):
-            torch.manual_seed(derive_seed("noise", seed, step))  # of dropout, if the model has any
+            _seed_noise(device, derive_seed("noise", seed, step))
             positions, passes = next(order)
             batch, chosen = feed.batch(positions, passes), answers[positions]
             now = steering.at(step, model)

@@ -41,7 +41,7 @@ class Targets(NamedTuple):
 
     def select(self, chosen: torch.Tensor) -> Targets:
         """Return the targets of some of the images, in this order."""
-        return self._each(lambda part: part[chosen])
+        return self._each(lambda part: part.index_select(0, chosen))
 
     def empty(self, count: int) -> Targets:
         """Return room for the targets of ``count`` images."""
@@ -50,10 +50,10 @@ class Targets(NamedTuple):
     def put(self, where: torch.Tensor, said: Targets) -> None:
         """Write the targets of some images to their places."""
         for mine, theirs in zip(self.logits, said.logits, strict=True):
-            mine[where] = theirs
+            mine.index_copy_(0, where, theirs)
         for kept, maps in zip(self.maps, said.maps, strict=True):
             for mine, theirs in zip(kept, maps, strict=True):
-                mine[where] = theirs
+                mine.index_copy_(0, where, theirs)
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Targets:
         return Targets([change(part) for part in self.logits], [[change(part) for part in maps] for maps in self.maps])
