@@ -150,7 +150,7 @@ def test_batch_statistics_belong_to_the_weights() -> None:
         ({"timm": "resnet18", "heads": 2}, 56, "there is no setting 'heads'"),
         ({"timm": "convnext_atto"}, 28, "convnext_atto cannot take images of 28 x 28"),
         ({"timm": "vit_tiny_patch16_224"}, 56, "16 pixels wide, do not tile an image of 56"),
-        ({**DEIT, "dephts": 3}, 56, "there is no setting 'dephts'; remove it. Did you mean 'depth'"),
+        ({**DEIT, "dephts": 3}, 56, "there is no setting 'dephts' here; remove it. Did you mean 'depth'"),
         ({**DEIT, "patch_size": 9}, 56, "do not tile"),
         ({}, 56, "say its number of heads"),
     ],
@@ -169,8 +169,8 @@ def test_a_model_with_several_outputs_is_refused() -> None:
 
 def test_all_faults_of_a_name_and_its_arguments_come_together() -> None:
     with pytest.raises(ConfigError) as caught:
-        check_model({"timm": "resnet81", "arguments": {"num_classes": 3, "in_chans": 1}}, 56, 1)
-    assert len(caught.value.faults) == 3
+        check_model({"timm": "resnet81", "arguments": {"num_classes": 3, "in_chans": 1}, "head": 2}, 56, 1)
+    assert len(caught.value.faults) == 4
 
 
 def test_batch_normalisation_needs_a_batch() -> None:

@@ -90,9 +90,6 @@ def build_backbone(name: str, arguments: Mapping[str, Any], image_size: int, cha
     ConfigError
         timm cannot build it; says what timm said.
     """
-    faults = check_backbone(name, arguments)
-    if faults:
-        raise ConfigError(faults)
     own = _own_arguments(name, json.dumps(arguments, sort_keys=True), image_size, channels)
     return _create(name, {**arguments, **own}, channels)
 

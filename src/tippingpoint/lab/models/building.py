@@ -88,10 +88,14 @@ def build_model(spec: Mapping[str, Any], *, image_size: int, channels: int, n_cl
     ConfigError
         Its words are wrong, or the image does not fit it.
     """
+    faults = _faults(spec)
+    if faults:
+        raise ConfigError(faults)
     if "timm" in spec:
         model = _build_timm(spec, image_size, channels, n_classes, seed)
     else:
-        model = build_deit(_shape(spec, image_size, channels), n_classes, seed)
+        shape = DeiTShape(**without_weights(spec), image_size=image_size, channels=channels)
+        model = build_deit(shape, n_classes, seed)
     if spec.get("weights"):
         from tippingpoint.lab.models.weights import load_weights
 
@@ -100,7 +104,6 @@ def build_model(spec: Mapping[str, Any], *, image_size: int, channels: int, n_cl
 
 
 def _build_timm(spec: Mapping[str, Any], image_size: int, channels: int, n_classes: int, seed: int) -> nn.Module:
-    _refuse_words(spec, ("timm", "arguments", "weights"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("weights", seed))
         model = build_backbone(spec["timm"], spec.get("arguments", {}), image_size, channels)
@@ -110,21 +113,19 @@ def _build_timm(spec: Mapping[str, Any], image_size: int, channels: int, n_class
     return model.train()
 
 
-def _refuse_words(spec: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def _faults(spec: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a model's words as words."""
+    known = ("timm", "arguments", "weights") if "timm" in spec else (*SHAPE, "weights")
     faults = [
-        f"model: there is no setting '{word}'; remove it.{did_you_mean(word, known)}"
+        f"model: there is no setting '{word}' here; remove it.{did_you_mean(word, known)}"
         for word in spec
         if word not in known
     ]
-    if faults:
-        raise ConfigError(faults)
-
-
-def _shape(spec: Mapping[str, Any], image_size: int, channels: int) -> DeiTShape:
-    _refuse_words(spec, (*SHAPE, "weights"))
+    if "timm" in spec:
+        return [*faults, *check_backbone(spec["timm"], spec.get("arguments", {}))]
     if "heads" not in spec:
-        raise ConfigError("model: say its number of heads, or the name of a timm model (timm: resnet18).")
-    return DeiTShape(**without_weights(spec), image_size=image_size, channels=channels)
+        faults.append("model: say its number of heads, or the name of a timm model (timm: resnet18).")
+    return faults
 
 
 def inspect_model(spec: Mapping[str, Any], *, image_size: int, channels: int, n_classes: int = 2) -> ModelFacts:
@@ -218,9 +219,6 @@ def check_model(spec: Mapping[str, Any], image_size: int, channels: int, *, batc
     ConfigError
         With every fault that could be found.
     """
-    faults = check_backbone(spec["timm"], spec.get("arguments", {})) if "timm" in spec else []
-    if faults:
-        raise ConfigError(faults)
     facts = inspect_model(spec, image_size=image_size, channels=channels)
     if facts.has_batch_norm and batch_size is not None and batch_size < 2:
         raise ConfigError(
