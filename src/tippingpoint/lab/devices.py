@@ -33,6 +33,8 @@ def training_device() -> torch.device:
         raise EnvironmentFault(
             f"{DEVICE_VARIABLE} is '{name}', and torch finds no such device here; leave it away to train on the CPU."
         )
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # what names no device goes there too
     return device
 
 

@@ -15,17 +15,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from toy_training import SETTINGS, SHAPE, small, toy
+from toy_training import SETTINGS, small, toy
 
 from tippingpoint.errors import EnvironmentFault
 from tippingpoint.lab.data.augmentation import Augmentation
-from tippingpoint.lab.models import build_deit
+from tippingpoint.lab.models import build_model
 from tippingpoint.lab.training.checkpoints import KEPT, Checkpoints
 from tippingpoint.lab.training.loop import train
 from tippingpoint.lab.training.losses import Guidance
 from tippingpoint.lab.training.record import TrainingRecord
 
 N_STEPS = 12
+MODEL = {"heads": 2, "head_dim": 8, "depth": 2, "patch_size": 7}
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "clipped": {"settings": {"clip_norm": 0.1}},
@@ -35,6 +36,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "until_passed": {"guidance": Guidance(schedule="until_passed", check_every=3), "keep_targets": True},
     "bfloat16": {"precision": "bfloat16"},
     "dropout": {"dropout": 0.3},
+    "convolutional": {"model": {"timm": "resnet18", "arguments": {"channels": [4, 4, 4, 4]}}},
+    "token": {"model": {**MODEL, "distillation_token": True}, "guidance": Guidance(attention_weight=0)},
 }
 
 
@@ -52,14 +55,14 @@ def run(
 ) -> tuple[dict[str, torch.Tensor], TrainingRecord]:
     """Train from the start, or go on; killed right after the checkpoint of a step."""
     options = dict(KINDS[kind])
-    model = build_deit(SHAPE, 2, seed=5)
+    model = build_model(options.pop("model", MODEL), image_size=14, channels=1, n_classes=2, seed=5)
     if "dropout" in options:
         model.pos_drop = nn.Dropout(options.pop("dropout"))
     settings = type(SETTINGS)(**{**vars(SETTINGS), **options.pop("settings", {})})
     if "guidance" in options:
         options["teachers"] = [small(8), small(9)]
     if kind == "until_passed":
-        start = build_deit(SHAPE, 2, seed=5).head.weight.detach()
+        start = model.head.weight.detach().clone()
         options["passed"] = lambda student: float((student.head.weight.detach() - start).abs().max()) > 0.01
 
     def report(done: int, _: int) -> None:
