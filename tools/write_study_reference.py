@@ -14,21 +14,25 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tippingpoint import presets
 from tippingpoint.files import write_atomic
-from tippingpoint.study.config import ImageCount, StudyConfig, Teacher
+from tippingpoint.study.config import StudyConfig
+from tippingpoint.study.values import ImageCount, Model, ModelName, Teacher
 
 PAGE = Path(__file__).parents[1] / "docs" / "study-file.md"
-HEADS = "number of heads, or list of them"
+TEACHER = "model, or list of them"
 PLAIN = {  # pydantic takes the outermost Annotated off, so that a teacher comes as a tuple and a lone size as Any
     ImageCount: "size",
     Any: "size",
-    Teacher: HEADS,
-    tuple[int, ...]: HEADS,
+    Teacher: TEACHER,
+    tuple[Model, ...]: TEACHER,
+    ModelName: "model",
+    Model: "model",
+    JsonValue: "value",
     bool: "`true` or `false`",
     int: "integer",
     float: "number",
@@ -51,6 +55,9 @@ An absent key and `null` mean the same.
 
 *Sizes*: an integer is a count of images; a float in (0, 1] is a share of the training images that are left when the
 validation part is held out. `1` is one image, `1.0` is all of them. Every subset must hold each class at least once.
+
+*Models*: a number of heads (a DeiT of the shape that `model` gives), or a name of `model.ladder`. In the runs table the
+first is `heads=2`, the second its name.
 
 """
 

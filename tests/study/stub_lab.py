@@ -1,7 +1,8 @@
 """A laboratory that trains nothing: results are a pure function of the task, and faults happen on demand.
 
-Read from the environment: ``STUB_LOG`` gets one line per training, ``STUB_SLEEP`` seconds each takes, ``STUB_FAIL`` and
-``STUB_DIE`` words of a task whose training raises or kills its process, ``STUB_FULL`` words of one that fills the disk.
+Read from the environment: ``STUB_LOG`` gets one line per training, ``STUB_DEVICES`` the device of each, ``STUB_SLEEP``
+seconds each takes, ``STUB_FAIL`` and ``STUB_DIE`` words of a task whose training raises or kills its process,
+``STUB_FULL`` words of one that fills the disk.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class StubLaboratory:
         )
 
     def augmentation_faults(self, settings: Mapping[str, Any], image_size: int, channels: int) -> Sequence[str]:
-        shifted = settings["crop_padding"] >= image_size
+        shifted = settings.get("crop_padding", 0) >= image_size
         return [f"augmentation: {settings['crop_padding']} pixels are too many."] if shifted else []
 
     def weights(self, name: str, given: str, data_dir: str | None, *, planning: bool) -> Mapping[str, str]:
@@ -130,6 +131,9 @@ def execute(
     if log := os.environ.get("STUB_LOG"):
         with open(log, "a", encoding="utf-8") as stream:
             stream.write(digest + "\n")
+    if log := os.environ.get("STUB_DEVICES"):
+        with open(log, "a", encoding="utf-8") as stream:
+            stream.write(os.environ["TIPPINGPOINT_DEVICE"] + "\n")
     for step in range(4):
         time.sleep(float(os.environ.get("STUB_SLEEP", "0")) / 4)
         report(step + 1, 4)
@@ -146,7 +150,8 @@ def execute(
         (out / ARRAYS[task["kind"] == "features"]).write_bytes(
             len(header).to_bytes(8, "little") + header + digest.encode()
         )
-    (out / "curve.json").write_text('{"schema_version": 1, "curve": []}', encoding="utf-8")
+    if "training" in task:
+        (out / "curve.json").write_text('{"schema_version": 1, "curve": []}', encoding="utf-8")
     teacher = sum(
         json.loads((path / "result.json").read_text())["flops"]
         for role, path in parents.items()

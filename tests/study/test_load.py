@@ -204,7 +204,9 @@ def test_an_unknown_key_does_not_hide_a_missing_teacher_or_set(load: Load, study
 
 
 def test_overrides_are_checked_like_the_file(load: Load, study_text: str) -> None:
-    assert load(study_text, "seeds=3", "pretraining.learning_rate=1e-3").config.pretraining.learning_rate == 1e-3
+    changed = load(study_text, "seeds=3", "pretraining.learning_rate=1e-3").config.pretraining
+    assert changed is not None
+    assert changed.learning_rate == 1e-3
     with pytest.raises(ConfigError) as caught:
         load(study_text, "seeds=-3", "pretraining.learning=1e-3")
     assert caught.value.faults == (

@@ -27,6 +27,12 @@ def run(
     directory: DirectoryOption = None,
     settings: SettingsOption = None,
     workers: WorkersOption = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="cpu|cuda|auto", help="Where to train; auto: on all GPUs, else the CPU.")
+    ] = "auto",
+    workers_per_gpu: Annotated[
+        int | None, typer.Option("--workers-per-gpu", min=1, help="Cells that share a GPU.", show_default="1")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Train only.")] = False,
     adaptive: Annotated[
@@ -53,21 +59,24 @@ def run(
     from tippingpoint.study.display import make_display
     from tippingpoint.study.execute import run_study
     from tippingpoint.study.load import load_study, study_directory
+    from tippingpoint.study.runners.devices import choose_devices, count_workers
 
     asked = _adaptive(adaptive, until, predict, most_cells, extra_seeds)
     loaded = load_study(study, settings or [])
     root = study_directory(loaded, directory)
+    devices = choose_devices(device, loaded.laboratory)
+    count = count_workers(devices, workers, workers_per_gpu)
     chooser = None
     if asked is not None:
         from tippingpoint.study.adaptive import Adaptive, with_extra_seeds
-        from tippingpoint.study.runners.local import usable_cores
+        from tippingpoint.study.precision import decide_precision
 
-        loaded = with_extra_seeds(loaded, extra_seeds or 0)
-        chooser = Adaptive(loaded, root, **asked, batch=max(1, (workers or usable_cores()) // 2))
+        loaded = decide_precision(with_extra_seeds(loaded, extra_seeds or 0), root, devices[0])
+        chooser = Adaptive(loaded, root, **asked, batch=max(1, count // 2))
     display = make_display(quiet=json)
     if chooser is not None:
         chooser.note = display.note
-    outcome = run_study(loaded, root, workers=workers, display=display, choose=chooser)
+    outcome = run_study(loaded, root, workers=count, display=display, choose=chooser, devices=devices)
     more = _left_out(root)
     outcome.notes.extend(more)
     report, answer, fault = None, None, None

@@ -10,7 +10,7 @@ from tippingpoint.errors import DataError, did_you_mean
 from tippingpoint.study.config import StudyConfig, Training
 from tippingpoint.study.endpoint_checks import check_endpoint
 from tippingpoint.study.laboratory import ImageFacts, Laboratory
-from tippingpoint.study.model_checks import check_models
+from tippingpoint.study.model_checks import check_models, shares_patches
 from tippingpoint.study.recipes import RECIPES, Guided, PublicFrozen
 from tippingpoint.study.source import Fault, Loc
 
@@ -63,7 +63,7 @@ def _repeats(config: StudyConfig) -> Iterator[Fault]:
 
 
 def _shape(config: StudyConfig) -> Iterator[Fault]:
-    if config.image.size % config.model.patch_size:
+    if shares_patches(config) and config.image.size % config.model.patch_size:
         yield (
             ("model", "patch_size"),
             f"{config.model.patch_size} does not divide the image's side of {config.image.size} pixels",
@@ -87,7 +87,7 @@ def _pretraining(config: StudyConfig) -> Iterator[Fault]:
     examples = {"upstream": "cifar10[0-5]", "n_pretrain": "[250, 0.5]", "pretraining": "{batch_size: …}"}
     for key, example in examples.items():
         if config.pretrains() and getattr(config, key) == [] and key in config.model_fields_set:
-            yield (key,), f"should name at least one, for a recipe pretrains: {example}"
+            yield (key,), "should name at least one"
         elif config.pretrains() and not getattr(config, key):
             yield (), f"the key {key} is missing, and a recipe pretrains; add {key}: {example}"
 

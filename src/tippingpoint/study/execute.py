@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tippingpoint.errors import TippingPointError
 from tippingpoint.files import write_atomic
@@ -27,9 +24,11 @@ from tippingpoint.study.eta import Throughput
 from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study, dump_config
 from tippingpoint.study.outcome import Outcome, spent_before, told_before
+from tippingpoint.study.precision import decide_precision
 from tippingpoint.study.publish import machine, write_cells, write_progress, write_runs
 from tippingpoint.study.runners.local import Event, LocalWorkers, usable_cores
 from tippingpoint.study.schedule import Schedule
+from tippingpoint.study.signals import terminable
 from tippingpoint.study.store import Store
 
 __all__ = ["Outcome", "run_study"]
@@ -48,6 +47,7 @@ def run_study(
     display: Display | None = None,
     environment: Mapping[str, str] | None = None,
     choose: Callable[[], Collection[str]] | None = None,
+    devices: Sequence[str] = ("cpu",),
 ) -> Outcome:
     """Train what a study directory lacks of a study, and publish its tables.
 
@@ -66,6 +66,8 @@ def run_study(
     choose : callable, optional
         Says which cells to train next, by their keys, whenever none is left of those it said before and the tables are
         published; none ends the run. By default all cells are trained.
+    devices : sequence of str, default ("cpu",)
+        Where to train: ``cpu``, or CUDA devices that the workers are dealt out to.
 
     Returns
     -------
@@ -86,29 +88,16 @@ def run_study(
     if told is None:
         tasks = (cell.task for cell in grid.cells.values())
         told = study.laboratory.inspect(tasks, allow_overlap=bool(study.config.allow_overlap))
+    if study.config.precision == "auto":
+        study = decide_precision(study, root, devices[0])
+        grid = build_grid(study)
     with Runner(root, dump_config(study.config), alone=choose is not None) as runner:
         run = _Run(study, grid, runner, display or Quiet(), told, choose)
+        run.devices = tuple(devices)
         try:
             return run.go(workers or usable_cores(), environment)
         finally:
             run.store.close()
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Treat SIGTERM (a scheduler's pre-emption) like Ctrl-C while the block runs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Run:
@@ -138,6 +127,7 @@ class _Run:
         self.started = time.monotonic()
         self.spent_before = spent_before(root, study)
         self.workers = 1
+        self.devices: tuple[str, ...] = ("cpu",)
         self.machine = machine()
         self.endpoint = endpoint_numbers(study, grid)
         self._next_publish = self._next_progress = 0.0
@@ -165,7 +155,7 @@ class _Run:
             self.display.note(note)
         state = "failed"
         try:
-            with _terminable():
+            with terminable():
                 self._publish("running")
                 todo = self.schedule.counts()["todo"]
                 if todo and (self.choose is None or self._chosen()):
@@ -185,7 +175,8 @@ class _Run:
         return self._end(state)
 
     def _train(self, environment: Mapping[str, str] | None) -> None:
-        pool = LocalWorkers(self.root, self.study.laboratory.executor, self.workers, environment, self.runner.name)
+        executor = self.study.laboratory.executor
+        pool = LocalWorkers(self.root, executor, self.workers, environment, self.runner.name, self.devices)
         try:
             while True:
                 self._look_elsewhere()
@@ -361,6 +352,7 @@ class _Run:
                 "eta_s": now.eta_s,
                 "wall_s": self.spent_before + now.wall_s,
                 "workers": self.workers,
+                "devices": list(self.devices),
                 "images": {
                     name: {fact: getattr(facts, fact) for fact in PUBLISHED}
                     for name, facts in self.study.images.items()

@@ -233,9 +233,8 @@ class RealLaboratory:
         channels: int,
     ) -> Sequence[str]:
         """See `Laboratory`."""
-        settings = _room("tippingpoint.lab.training.losses").Guidance(**guidance)
-        check = _room("tippingpoint.lab.training.checks").check_guidance
-        return _faults(check, student, teachers, settings, image_size, channels)
+        check = _room("tippingpoint.lab.models").check_guidance
+        return _faults(check, student, teachers, guidance["attention_weight"], image_size, channels)
 
     def augmentation_faults(self, settings: Mapping[str, Any], image_size: int, channels: int) -> Sequence[str]:
         """See `Laboratory`."""

@@ -14,7 +14,7 @@ from tippingpoint.study.recipes import Distilled, Grown, Guided, Public, PublicF
 from tippingpoint.study.source import Fault, Loc
 from tippingpoint.study.values import Model
 
-__all__ = ["ask_laboratory", "check_models", "in_words", "model_named"]
+__all__ = ["ask_laboratory", "check_models", "in_words", "model_named", "shares_patches"]
 
 DIMENSIONS = ("depth", "head_dim", "patch_size")
 
@@ -22,6 +22,13 @@ DIMENSIONS = ("depth", "head_dim", "patch_size")
 def model_named(config: StudyConfig, model: Model) -> bool:
     """Return whether a model is a number of heads or a name of the ladder."""
     return isinstance(model, int) or model in (config.model.ladder or {})
+
+
+def shares_patches(config: StudyConfig) -> bool:
+    """Return whether any model has the patch size that all DeiTs share unless they say otherwise."""
+    ladder = config.model.ladder or {}
+    heads = any(isinstance(model, int) for model, _ in _mentions(config))
+    return heads or not ladder or any(entry.heads and entry.patch_size is None for entry in ladder.values())
 
 
 def in_words(model: Model) -> str:
@@ -136,7 +143,7 @@ def _growth(config: StudyConfig, name: str, recipe: Grown) -> Iterator[Fault]:
 
 def _public(config: StudyConfig, name: str, recipe: Public | PublicFrozen) -> Iterator[Fault]:
     for number, student in enumerate(recipe.students):
-        entry = (config.model.ladder or {}).get(student)
+        entry = (config.model.ladder or {}).get(str(student))
         if isinstance(student, int) or (entry is not None and entry.weights is None):
             yield (
                 (*config.recipes.place(name), "students", number),

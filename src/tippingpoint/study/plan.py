@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tippingpoint.study.endpoint import endpoint_numbers
 from tippingpoint.study.eta import shape_of
 from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study
+from tippingpoint.study.precision import undecided, with_precision
 from tippingpoint.study.reasons import why_new
 from tippingpoint.study.runners.local import usable_cores
 from tippingpoint.study.store import Store
@@ -153,12 +154,14 @@ def plan_study(
     Plan
         Cells by kind and recipe with reasons, steps, FLOPs, time and disk.
     """
+    study = with_precision(study, Path(root))
+    study, assumed = _decided(study, timing=timing and rate is None)
     grid = build_grid(study)
     store = Store(root)
     done = store.done()
     todo = [cell for cell in grid.cells.values() if cell.key not in done]
     reasons = why_new(todo, store, study.config)
-    notes = [*store.notes, *_absent(study)]
+    notes = [*store.notes, *_absent(study), *_absent_weights(study), *assumed]
     if rate is not None:
         rates = {shape_of(cell): (cell.estimate.work / cell.estimate.n_steps / rate, False) for cell in todo}
         notes.append(f"Times are FLOPs at {rate:.3g} a second for each worker, as stated; nothing was timed.")
@@ -192,6 +195,29 @@ def plan_study(
         endpoint_numbers(study, grid),
         notes,
     )
+
+
+def _decided(study: Study, *, timing: bool) -> tuple[Study, list[str]]:
+    """Decide about ``precision: auto`` for this plan alone, by a probe where that takes seconds."""
+    notes, found = [], dict(study.precision)
+    for model, cell in undecided(study).items():
+        if timing and cell.estimate.work <= LONGEST_TIMED * cell.estimate.n_steps:
+            found[model] = study.laboratory.probe_precision(cell.task, "cpu")
+        else:
+            found[model] = "float32"
+            notes = ["precision auto is not decided yet: planned with float32. 'run' measures which is faster first."]
+    return replace(study, precision=found), notes
+
+
+def _absent_weights(study: Study) -> list[str]:
+    """Return a sentence for every model whose public weights were not fetched."""
+    ladder = study.config.model.ladder or {}
+    return [
+        f"The public weights of '{name}' are not here, and 'run' needs them: "
+        f"tippingpoint weights fetch {ladder[name].timm}."
+        for name, weights in study.weights.items()
+        if not weights["path"]
+    ]
 
 
 def _absent(study: Study) -> list[str]:

@@ -15,14 +15,16 @@ from tippingpoint.study.models import model_spec
 from tippingpoint.study.recipes import Distilled
 from tippingpoint.study.values import Model
 
-__all__ = ["TaskWriter", "probed_model"]
+__all__ = ["PROBED", "TaskWriter", "probed_model"]
+
+PROBED = ("model", "image_size", "channels")  # what a decision about precision belongs to
 
 
 def probed_model(task: Mapping[str, Any]) -> str:
     """Return what a decision about precision belongs to, as JSON: the model and the images that enter it."""
     data = task["data"]
     model = {name: value for name, value in task["model"].items() if name != "weights"}
-    return canonical_json({"model": model, "image_size": data["image_size"], "channels": data["channels"]})
+    return canonical_json(dict(zip(PROBED, (model, data["image_size"], data["channels"]), strict=True)))
 
 
 def _training(settings: Training) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _write_teacher(value: tuple[Model, ...]) -> Model | list[Model]:
 
 
 ImageCount = Annotated[Any, PlainValidator(_read_size)]
-ModelName = Annotated[Any, PlainValidator(_read_model)]
+ModelName = Annotated[Model, PlainValidator(_read_model)]
 Teacher = Annotated[tuple[Model, ...], PlainValidator(_read_teacher), PlainSerializer(_write_teacher)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]

@@ -30,13 +30,15 @@ THREADS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+DEVICE = "TIPPINGPOINT_DEVICE"  # where a worker trains; see ``tippingpoint.lab.devices``
 MOST_DEATHS = 3  # of workers in a row that never got ready
 
 
 class _Worker:
     """One process and the cell it is busy with."""
 
-    def __init__(self, root: Path, executor: str, runner: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, executor: str, runner: str, environment: Mapping[str, str], device: str) -> None:
+        self.device = device
         self.key: str | None = None
         self.ready = False
         self.buffer = b""
@@ -47,7 +49,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            env={**os.environ, **dict.fromkeys(THREADS, "1"), **environment},
+            env={**os.environ, **dict.fromkeys(THREADS, "1"), **environment, DEVICE: device},
             start_new_session=True,  # Ctrl-C reaches the runner alone, which ends its workers itself
         )
 
@@ -97,6 +99,8 @@ class LocalWorkers:
         Added to the workers' environment.
     runner : str, optional
         Name of the run that they work for.
+    devices : sequence of str, default ("cpu",)
+        Dealt out to the workers in turn; one that replaces a dead one gets its device.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class LocalWorkers:
         count: int,
         environment: Mapping[str, str] | None = None,
         runner: str = "",
+        devices: Sequence[str] = ("cpu",),
     ) -> None:
         self.runner = runner
         self.root = root
@@ -114,11 +119,11 @@ class LocalWorkers:
         self.deaths = 0
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
-        for _ in range(count):
-            self._start()
+        for place in range(count):
+            self._start(devices[place % len(devices)])
 
-    def _start(self) -> None:
-        worker = _Worker(self.root, self.executor, self.runner, self.environment)
+    def _start(self, device: str) -> None:
+        worker = _Worker(self.root, self.executor, self.runner, self.environment, device)
         self._workers.append(worker)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
 
@@ -169,7 +174,7 @@ class LocalWorkers:
             if self.deaths >= MOST_DEATHS:
                 last = words.splitlines()[-1] if words else "it said nothing"
                 raise EnvironmentFault(f"Worker processes end before they can start ({_ending(code)}): {last}.")
-        self._start()
+        self._start(worker.device)
         if worker.key is None:
             return []
         return [{"event": "failed", "key": worker.key, "reason": _ending(code), "trace": words, "fatal": False}]
