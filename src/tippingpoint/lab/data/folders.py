@@ -151,18 +151,18 @@ def _scan_class(entry: Path, faults: list[str], others: list[str]) -> list[Path]
             raise error
         faults.append(f"{error.filename}: cannot be read ({error.strerror}); check the folder.")
 
-    files = []
+    files = []  # as text: a path for each step of the work would cost most of the time
     for root, _, names in os.walk(entry, onerror=unreadable):
         for name in names:
             if name.startswith("."):
                 continue
             if name.lower().endswith(SUFFIXES):
-                files.append(Path(root, name))
+                files.append(f"{root}/{name}")
             else:
                 others.append(name)
     if not files and len(faults) == known:
         faults.append(f"{entry}: holds no image ({', '.join(SUFFIXES)}); add images or remove the folder.")
-    return sorted(files, key=lambda file: file.relative_to(entry.parent).as_posix())
+    return [Path(file) for file in sorted(files)]
 
 
 def folder_signature(path: Path) -> str:
@@ -170,17 +170,15 @@ def folder_signature(path: Path) -> str:
     digest = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape"))
     listing = scan_folder(path)
     for files in (*listing.train, *listing.test):
-        for file in files:
-            state = _state(file)
-            name = file.relative_to(path).as_posix().encode(errors="surrogateescape")
-            digest.update(b"%s\0%d\0%d\0" % (name, *state))
+        for file in map(str, files):
+            digest.update(b"%s\0%d\0%d\0" % (file.encode(errors="surrogateescape"), *_state(file)))
     return digest.hexdigest()
 
 
-def _state(file: Path) -> tuple[int, int]:
+def _state(file: str) -> tuple[int, int]:
     """Return size and time of a file; of a link that leads nowhere, which reading tells of, (-1, 0)."""
     try:
-        state = file.stat()
+        state = os.stat(file)
     except OSError:
         return -1, 0
     return state.st_size, state.st_mtime_ns
