@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tippingpoint.advice.choices import ENDLESS, LEAST_SIZES, Found, bill
 from tippingpoint.advice.family import AMOUNTS
+from tippingpoint.advice.needed import needed_of
 from tippingpoint.advice.question import Question
 from tippingpoint.advice.result import Option
 
@@ -104,6 +105,7 @@ def option_of(found: Found, question: Question, *, kind: str | None = None) -> O
         outside=outside,
         shares=shares_of(found),
         probability_target=None if target is None else float((draws_of(found) <= target).mean()),
+        needed=needed_of(found, question),
     )
 
 

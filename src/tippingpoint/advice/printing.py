@@ -40,6 +40,7 @@ def _facts(advice: Advice, best: Option) -> list[str]:
     interval = span(best.interval, level)
     facts = [(f"expected {target_words(question['target'])}", score(best.error) + (interval and f" ({interval})"))]
     facts.append(("with", ", ".join(sized(size, axis) for axis, size in best.sizes.items())))
+    facts += _needed(best, level)
     paid = money(best.cost.total) + (f" of {money(budget)}" if budget is not None else "")
     facts.append(("cost", f"{paid}: " + ", ".join(f"{name} {money(sum_)}" for name, sum_ in _paid(best))))
     parts = {axis: part if part > _TRACE * best.error else 0.0 for axis, part in best.shares.items()}
@@ -53,6 +54,15 @@ def _facts(advice: Advice, best: Option) -> list[str]:
     if best.probability_target is not None:
         facts.append(("reaches the target", f"in {percent(best.probability_target)} of the draws"))
     return [line for name, text in facts for line in wrapped(text, f"  {name.ljust(_LABEL)} ")]
+
+
+def _needed(best: Option, level: float) -> list[tuple[str, str]]:
+    """Return the interval of what the target needs of each amount."""
+    heads = {"n_pretrain": "images needed", "n_finetune": "labels needed"}
+    return [
+        (heads[axis], f"{amount(best.sizes[axis])} ({span(ends, level, said=amount)})")
+        for axis, ends in (best.needed or {}).items()
+    ]
 
 
 def _paid(option: Option) -> list[tuple[str, float]]:

@@ -44,6 +44,9 @@ class Option:
         Share of the joint draws in which its error is below that of the best option; None for the best itself.
     probability_target : float or None
         Share of the draws in which it reaches the target; None for a budget.
+    needed : dict of str to (float, float) or None
+        For a target: by amount that can be bought the interval of what the target needs of it in all, the other amounts
+        as in ``sizes``; infinite above where too many draws never reach it. None for a budget.
     """
 
     kind: str
@@ -59,6 +62,7 @@ class Option:
     probability_best: float | None = None
     probability_beats: float | None = None
     probability_target: float | None = None
+    needed: dict[str, tuple[float, float]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -76,6 +80,7 @@ class Option:
             "probability_best": self.probability_best,
             "probability_beats": self.probability_beats,
             "probability_target": self.probability_target,
+            "needed": None if self.needed is None else {axis: list(ends) for axis, ends in self.needed.items()},
         }
 
 

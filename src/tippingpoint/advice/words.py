@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 __all__ = ["WIDTH", "amount", "join", "money", "percent", "score", "sized", "span", "table", "things", "wrapped"]
 
@@ -49,9 +49,13 @@ def score(value: float) -> str:
     return f"{value:.3g}"
 
 
-def span(interval: tuple[float, float] | None, level: float) -> str:
-    """Return ``"90% 0.07 to 0.09"``; empty where there is no interval."""
-    return "" if interval is None else f"{100 * level:g}% {score(interval[0])} to {score(interval[1])}"
+def span(interval: tuple[float, float] | None, level: float, said: Callable[[float], str] = score) -> str:
+    """Return ``"90% 0.07 to 0.09"``, or ``"90% 1,200 and open above"``; empty where there is no interval."""
+    if interval is None:
+        return ""
+    low, high = interval
+    end = f"to {said(high)}" if math.isfinite(high) else "and open above"
+    return f"{100 * level:g}% {said(low)} {end}"
 
 
 def percent(share: float) -> str:
