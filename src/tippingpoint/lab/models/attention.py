@@ -26,10 +26,11 @@ from torch import nn
 __all__ = ["MappedAttention"]
 
 # Tokens up to which the open way is taken on a CPU though nobody records, and up to which attention is kept for the
-# backward pass. Measured by ``python -m benchmarks.throughput --shapes``: docs/speed.md.
+# backward pass. ``python benchmarks/throughput.py`` times both ways: docs/speed.md.
 SHORT = 64
-# Numbers of attention that exist at a time for long sequences: 4 MB of float32, about a core's nearest caches.
-AT_A_TIME = 2**20
+# Numbers of attention that exist at a time for long sequences. On a CPU they should lie in a core's own cache; on a GPU
+# many images at once keep it busy (256 MB in float32, not tuned).
+AT_A_TIME = {"cpu": 2**18, "cuda": 2**26}
 
 
 class MappedAttention(Attention):  # type: ignore[misc]
@@ -155,7 +156,9 @@ class _Attention(torch.autograd.Function):
 def _few(qkv: torch.Tensor, heads: int) -> tuple[torch.Tensor, ...]:
     """Return the images in pieces whose attention has about `AT_A_TIME` numbers; short sequences are one piece."""
     N = qkv.shape[1]
-    return (qkv,) if N <= SHORT else torch.split(qkv, max(1, AT_A_TIME // (heads * N * N)))
+    if N <= SHORT:
+        return (qkv,)
+    return torch.split(qkv, max(1, AT_A_TIME.get(qkv.device.type, AT_A_TIME["cpu"]) // (heads * N * N)))
 
 
 def _joined(parts: list[torch.Tensor]) -> torch.Tensor:

@@ -5,7 +5,7 @@ carries too, uses the widest vectors of any x86 core. Its linear layer is reache
 compiler emits. Same products and sums, another order of summation: results agree to rounding. Elsewhere (other
 devices, other number formats, autocast) these layers are torch's.
 
-``python -m benchmarks.throughput`` measures what that gains.
+``python benchmarks/throughput.py`` measures what that gains.
 """
 
 from __future__ import annotations
