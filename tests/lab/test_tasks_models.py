@@ -82,14 +82,15 @@ def test_fine_tuning_goes_on_from_trunk_and_statistics(tmp_path: Path) -> None:
 def test_a_guided_student_hears_its_teacher(student: dict[str, Any], teacher: dict[str, Any], tmp_path: Path) -> None:
     outputs_alone = "timm" in student and "timm" not in teacher
     guidance = {**EQ3, "attention_weight": 0.0} if outputs_alone else EQ3
-    _, taught = done(changed(PRETRAIN, model=teacher), tmp_path / "teacher")
+    short = changed(PRETRAIN, training={**PRETRAIN["training"], "length": {"steps": 12}})
+    _, taught = done(changed(short, model=teacher), tmp_path / "teacher")
     before = weights(taught)
-    task = changed(PRETRAIN, model=student, teachers=[teacher], guidance=guidance)
+    task = changed(short, model=student, teachers=[teacher], guidance=guidance)
     result, folder = done(task, tmp_path / "guided", teacher_0=taught)
     assert weights(taught) == before
     curve = json.loads((folder / "curve.json").read_text(encoding="utf-8"))["curve"]
     assert all(point["kl"] > 0 and (point["attention"] > 0) == (not outputs_alone) for point in curve)
-    scratch, plain = done(changed(PRETRAIN, model=student), tmp_path / "scratch")
+    scratch, plain = done(changed(short, model=student), tmp_path / "scratch")
     assert weights(plain) != weights(folder)
     assert result["flops"] == scratch["flops"]
     shuffled = changed(task, guidance={**guidance, "shuffle": "within_class"})

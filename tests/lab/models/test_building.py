@@ -61,6 +61,7 @@ def test_a_trunk_does_not_depend_on_the_classes(spec: dict[str, Any]) -> None:
 def test_a_model_takes_grey_images_of_the_studys_size(spec: dict[str, Any]) -> None:
     model = build(spec)
     assert model.training
+    assert not any(type(part) is nn.Linear for part in model.modules()), "all linear layers are the fast ones"
     assert model.eval()(torch.randn(3, 1, 56, 56)).shape == (3, 4)
 
 

@@ -24,6 +24,7 @@ from torch import nn
 from tippingpoint.errors import ConfigError, did_you_mean
 from tippingpoint.lab.models.backbones import REFUSALS, build_backbone, check_backbone, told_arguments
 from tippingpoint.lab.models.deit import DeiTShape, build_deit
+from tippingpoint.lab.models.linear import quicken
 from tippingpoint.lab.models.maps import recording
 from tippingpoint.lab.models.measuring import count_parameters, forward_flops
 from tippingpoint.lab.seeds import derive_seed
@@ -110,7 +111,7 @@ def _build_timm(spec: Mapping[str, Any], image_size: int, channels: int, n_class
         # The head is added last and by its own seed, so that the trunk is the same whatever the number of classes.
         torch.manual_seed(derive_seed("head", seed))
         model.reset_classifier(n_classes)  # type: ignore[operator]
-    return model.train()
+    return quicken(model).train()
 
 
 def _faults(spec: Mapping[str, Any]) -> list[str]:
