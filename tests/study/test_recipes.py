@@ -34,6 +34,8 @@ seeds: 1
 pretraining: {batch_size: 16, learning_rate: 2e-3, length: {steps: 30}}
 finetuning: {batch_size: 16, learning_rate: 1e-3, length: {steps: 10}}
 """
+# Images that a teacher is run on, of those that a training sees: what it says of the subset is kept.
+PASSES, TUNED_PASSES = 60 / (30 * 16), 40 / (10 * 16)
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +68,11 @@ def one(runs: pd.DataFrame, stage: str, recipe: str, student: int, teacher: str 
     ],
 )
 def test_teachers_are_charged(runs: pd.DataFrame, recipe: str, student: int, teacher: str, sizes: list[int]) -> None:
-    """A student pays for its teachers' training (a third of it is a forward pass) and for their passes in its own."""
+    """A student pays for its teachers' training and for their passes: a third of a training step, once an image."""
     row = one(runs, "pretrained", recipe, student, teacher)
     scratch = {heads: one(runs, "pretrained", "scratch", heads, None) for heads in (1, 2)}
     trained = sum(scratch[heads]["pretrain_flops"] for heads in sizes)
-    assert row["teacher_flops"] == pytest.approx(trained * (1 + 1 / 3), rel=1e-12)
+    assert row["teacher_flops"] == pytest.approx(trained * (1 + PASSES / 3), rel=1e-12)
     assert row["pretrain_flops"] == scratch[student]["pretrain_flops"]
     assert row["n_params_teacher"] == max(scratch[heads]["n_params"] for heads in sizes)
     assert row["cross_entropy"] != scratch[student]["cross_entropy"]
@@ -96,10 +98,11 @@ def test_a_grown_student_pays_for_the_model_that_it_grew_from(runs: pd.DataFrame
 
 
 def test_guided_fine_tuning_is_charged_on_top(runs: pd.DataFrame) -> None:
-    """Both trainings are guided: the teacher's two trainings, and a third of each as forward passes."""
+    """Both trainings are guided: the teacher's two trainings, and its passes over the images of each."""
     row, start = one(runs, "finetuned", "light", 2, "1"), one(runs, "pretrained", "light", 2, "1")
     teacher = one(runs, "finetuned", "scratch", 1, None)
-    assert row["teacher_flops"] == pytest.approx(start["teacher_flops"] + 4 / 3 * teacher["finetune_flops"], rel=1e-12)
+    added = teacher["finetune_flops"] * (1 + TUNED_PASSES / 3)
+    assert row["teacher_flops"] == pytest.approx(start["teacher_flops"] + added, rel=1e-12)
     assert row["train_flops"] == pytest.approx(
         row["pretrain_flops"] + row["teacher_flops"] + row["finetune_flops"], rel=1e-12
     )
