@@ -1,20 +1,19 @@
-"""The sections of the report behind the answer: the laws, what was run, the data, how to read it, every warning."""
+"""The sections of the report behind the answer: the laws, what was run, how to read it, every warning."""
 
 from __future__ import annotations
 
-import base64
-import gzip
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tippingpoint.report.drawing_laws import shown_words
 from tippingpoint.report.engine import Interval, LawResult, TermRow
 from tippingpoint.report.figures import draw
 from tippingpoint.report.figures_scaling import LawPanel, law_panels
 from tippingpoint.report.markup import Cell, Html, details, figure, items, paragraph, safe, section, table
 from tippingpoint.report.sections import facts_list
+from tippingpoint.report.spots import runs_behind
 from tippingpoint.report.svg import inline_svg
 from tippingpoint.report.words import (
     axis_words,
@@ -31,17 +30,10 @@ from tippingpoint.report.words import (
 if TYPE_CHECKING:
     from tippingpoint.report.analysis import Analysis
 
-__all__ = ["data", "laws", "notes", "ran", "reading"]
+__all__ = ["laws", "notes", "ran", "reading"]
 
 STATUS_WORDS = {"converged": "all determined", "unidentified": "not all determined", "bound hit": "a bound was hit"}
 MAX_PANELS = 12
-MAX_ROWS = 1000
-MAX_PLAIN = 400_000  # bytes of CSV from which it is compressed; base64 adds a third
-MAX_DOWNLOAD = 500_000  # bytes from which it is left out: the page has a limit of 1.5 MB
-COLUMNS = (
-    "recipe", "stage", "upstream", "downstream", "n_pretrain", "n_params", "teacher", "n_finetune", "subset_seed",
-    "seed", "error", "cross_entropy", "cross_entropy_calibrated", "scored_on", "wall_s",
-)  # fmt: skip
 
 
 def laws(analysis: Analysis) -> Html:
@@ -70,27 +62,31 @@ def _law_figures(analysis: Analysis, target: str) -> list[Html]:
     recipes = list(analysis.primary.look.recipes) if analysis.primary is not None else []
     recipes += [name for name in dict.fromkeys(result.recipe for result in analysis.laws) if name not in recipes]
     parts, used = [], 0
-    for along in ("n_pretrain", "n_finetune"):
+    for along in ("n_pretrain", "n_finetune", "n_params"):
         for recipe in recipes[:2]:
             panels = law_panels(analysis, along, target, recipe)[: max(0, MAX_PANELS - used)]
             used += len(panels)
             if not panels:
                 continue
             title = f"{recipe}: {target_words(target)} against {axis_words(along)}"
-            names = [f"law-{along.replace('_', '-')}-{recipes.index(recipe)}-{place}" for place in range(len(panels))]
-            drawn = [_law_figure(panel, name, recipe) for panel, name in zip(panels, names, strict=True)]
+            drawn = [
+                _law_figure(panel, f"law{used - len(panels) + place}", recipe, target)
+                for place, panel in enumerate(panels)
+            ]
             grid = Html(f'<div class="panels">{"".join(drawn)}</div>')
             opened = along == "n_pretrain"
             parts.append(Html(f"<h3>{safe(title)}</h3>{grid}") if opened else details(title, grid))
     return parts
 
 
-def _law_figure(panel: LawPanel, name: str, recipe: str) -> Html:
+def _law_figure(panel: LawPanel, name: str, recipe: str, target: str) -> Html:
     fitted = any(len(item.curve_x) for item in panel.series)
     said = f"{recipe}, {panel.title}{f', {panel.note}' if panel.note else ''}: {panel.y_label} against {panel.x_label}"
     labels = joined(item.label for item in panel.series)
-    caption = f"{panel.title}. Points: runs; {'curves: the fitted law' if fitted else 'no law could be fitted'}."
-    return figure(inline_svg(draw(panel, width=4.6, height=3.3), name, f"{said}, for {labels}."), caption)
+    curves = "curves: the fitted law with the interval of the expected value" if fitted else "no law could be fitted"
+    caption = f"{panel.title}. Points: runs; {curves}.{shown_words([len(item.x) for item in panel.series])}"
+    svg = inline_svg(draw(panel, width=4.6, height=3.3), name, f"{said}, for {labels}.", runs_behind(panel))
+    return figure(svg, caption, target=target)
 
 
 def _law_table(results: Sequence[LawResult], target: str) -> Html:
@@ -199,45 +195,6 @@ def _scored(frame: pd.DataFrame) -> str:
         return "not recorded in this table"
     names = sorted(map(str, frame["scored_on"].dropna().unique()))
     return " and ".join(f"{name} images" for name in names) or "not recorded in this table"
-
-
-def data(analysis: Analysis) -> Html:
-    """Return the runs as a table, folded, with the whole table as a download where it is small enough."""
-    frame = analysis.frame
-    csv = frame.to_csv(index=False, lineterminator="\n").encode("utf-8", "replace")
-    parts = [_download(csv, len(frame))]
-    columns = [name for name in COLUMNS if name in frame and frame[name].notna().any()]
-    same = [name for name in columns if frame[name].nunique(dropna=False) == 1]
-    shown = [name for name in columns if name not in same]
-    if same:
-        told = "; ".join(f"{name} = {_value(frame[name].iloc[0])}" for name in same)
-        parts.append(paragraph(f"The same in every row: {told}.", "muted"))
-    rows = [tuple(_data_cell(value) for value in row) for row in frame[shown].head(MAX_ROWS).itertuples(index=False)]
-    caption = f"Runs, {'all' if len(frame) <= MAX_ROWS else f'the first {MAX_ROWS:,} of'} {len(frame):,}."
-    parts.append(details("Show the runs", table(shown, rows, caption, "tall")))
-    return section("data", "Data", *parts)
-
-
-def _download(csv: bytes, count: int) -> Html:
-    """Return a link that holds the whole table, compressed if it is long; a sentence if it is longer still."""
-    plain = len(csv) <= MAX_PLAIN
-    content = csv if plain else gzip.compress(csv, compresslevel=9, mtime=0)
-    if len(content) > MAX_DOWNLOAD:
-        return paragraph("The whole table is too large for this page; it is the file that the page was made from.")
-    kind, name = ("text/csv;charset=utf-8", "runs.csv") if plain else ("application/gzip", "runs.csv.gz")
-    link = f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
-    words = f"Download all {counted(count, 'run')} as CSV{'' if plain else ' (gzip)'}"
-    return Html(f'<p><a download="{name}" href="{link}">{words}</a></p>')
-
-
-def _value(value: object) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.10g}" if value == round(value) else f"{value:.4g}"
-    return "" if value is None or value is pd.NA else str(value)
-
-
-def _data_cell(value: object) -> str | Cell:
-    return Cell(_value(value), "number") if isinstance(value, (int, float)) else _value(value)
 
 
 def reading(analysis: Analysis) -> Html:

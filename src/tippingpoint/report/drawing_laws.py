@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from tippingpoint.report.figures_checks import MatchPanel, ResidualPanel, TermPanel
     from tippingpoint.report.figures_scaling import LawPanel
 
-__all__ = ["MOST_POINTS", "draw_law", "draw_match", "draw_residuals", "draw_terms", "shown_points"]
+__all__ = ["MOST_POINTS", "draw_law", "draw_match", "draw_residuals", "draw_terms", "shown_points", "shown_words"]
 
-MOST_POINTS = 800  # of a panel: more tell the eye nothing and make the file large
+MOST_POINTS = 300  # of a panel: more tell the eye nothing and make the file large
 
 
 def shown_points(counts: list[int]) -> list[np.ndarray]:
@@ -31,6 +31,12 @@ def shown_points(counts: list[int]) -> list[np.ndarray]:
     share = min(1.0, MOST_POINTS / max(1, sum(counts)))
     return [np.unique(np.linspace(0, n - 1, max(1, int(n * share))).round().astype(int)) if n else np.empty(0, int)
             for n in counts]  # fmt: skip
+
+
+def shown_words(counts: list[int]) -> str:
+    """Say that not every run is drawn, where that is so."""
+    drawn = sum(map(len, shown_points(counts)))
+    return f" {drawn:,} of {sum(counts):,} runs are drawn, evenly chosen." if drawn < sum(counts) else ""
 
 
 def draw_law(axes: Axes, panel: LawPanel) -> None:
@@ -56,9 +62,9 @@ def draw_law(axes: Axes, panel: LawPanel) -> None:
             axes.plot([left, right], [item.floor, item.floor], color=colour, linewidth=2.2, alpha=0.9)
             drawn = True
     if drawn:
-        axes.plot([], [], color=MUTED, linewidth=2.2, label="floor (short line at the right)")
+        axes.plot([], [], color=MUTED, linewidth=2.2, label="floor (line at the right)")
     axes.set_title(cut(panel.title, 46) + (f" ({panel.note})" if panel.note else ""), fontsize=9.5, loc="left")
-    axes.legend(frameon=False, fontsize=7.5, loc="best")
+    axes.legend(frameon=False, fontsize=8.5, loc="best")
 
 
 def _law_limits(axes: Axes, panel: LawPanel) -> None:
@@ -86,7 +92,7 @@ def draw_match(axes: Axes, panel: MatchPanel) -> None:
     axes.set_xlim(low - room, high + room)
     axes.set_ylim(low - room, high + room)
     axes.set_title(cut(panel.title, 60), fontsize=9.5, loc="left")
-    axes.legend(facecolor=PAPER, edgecolor="none", framealpha=0.85, fontsize=7.5, loc="upper left")
+    axes.legend(facecolor=PAPER, edgecolor="none", framealpha=0.85, fontsize=8.5, loc="upper left")
 
 
 def draw_residuals(axes: Axes, panel: ResidualPanel) -> None:
@@ -117,7 +123,7 @@ def draw_terms(axes: Axes, panel: TermPanel) -> None:
         axes.plot([point.exponent], [place], "o", markersize=6, color=colour,
                   markerfacecolor=PAPER if point.identified is False else colour, zorder=4)  # fmt: skip
         axes.annotate(number(point.exponent, 2), (point.exponent, place), xytext=(0, 6), textcoords="offset points",
-                      ha="center", fontsize=7.5, color=INK)  # fmt: skip
+                      ha="center", fontsize=8, color=INK)  # fmt: skip
     axes.set_yticks(range(len(points)), [f"{cut(p.label, 44)}: {axis_words(p.axis)}" for p in points], fontsize=8)
     axes.set_ylim(-0.7, len(points) - 0.3)
     axes.set_xlim(0, top)

@@ -1,13 +1,19 @@
-"""The report as one HTML file: no script, no network, the same bytes for the same input."""
+"""The report as one HTML file: one script of its own, no network, the same bytes for the same input."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from tippingpoint._version import __version__
 from tippingpoint.report import appendix, sections
+from tippingpoint.report.advising import advice
+from tippingpoint.report.diagnosis import diagnosis
 from tippingpoint.report.markup import Html, safe
+from tippingpoint.report.planner import plans_of
+from tippingpoint.report.runs_section import data
 from tippingpoint.report.words import counted
 
 if TYPE_CHECKING:
@@ -15,14 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["page"]
 
-# Nothing is fetched and nothing runs, whatever a string from the data may try.
+# Nothing is fetched and nothing runs, whatever a string from the data may try; a page adds its own script by its hash.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 NAVIGATION = (
     ("answer", "Answer"),
     ("declared", "Declared"),
     ("compared", "Side by side"),
     ("second", "Second opinions"),
+    ("advice", "Advice"),
     ("laws", "Laws"),
+    ("checks", "Trust"),
     ("explored", "Every other look"),
     ("ran", "What was run"),
     ("data", "Data"),
@@ -49,21 +57,24 @@ def page(analysis: Analysis) -> str:
         sections.declared(analysis),
         sections.compared(analysis),
         sections.second_opinions(analysis),
+        advice(plans_of(analysis)),
         appendix.laws(analysis),
+        diagnosis(analysis),
         sections.explored(analysis),
         appendix.ran(analysis),
-        appendix.data(analysis),
+        data(analysis),
         appendix.reading(analysis),
         appendix.notes(analysis),
     ]
     body = "\n".join(part for part in parts if part)
-    style = resources.files("tippingpoint.report").joinpath("style.css").read_text(encoding="utf-8")
+    style, script = _own("style.css"), _own("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     name = safe(analysis.name or "runs")
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}; script-src 'sha256-{digest}'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
@@ -75,15 +86,24 @@ def page(analysis: Analysis) -> str:
 <a class="skip" href="#main">Skip to the answer</a>
 <div class="wrap">
 <header class="top"><span><strong>{name}</strong> · {safe(counted(len(analysis.frame), "run"))}{_state(analysis)}</span>
+<button type="button" id="theme" hidden></button>
 <nav aria-label="Sections">{_navigation(body)}</nav></header>
 <main id="main">
 {body}
 </main>
 <footer><p>{safe(_made(analysis))}</p></footer>
 </div>
+<div id="tip" class="tip" hidden></div>
+<div id="said" class="unseen" role="status"></div>
+<script>{script}</script>
 </body>
 </html>
 """
+
+
+def _own(name: str) -> str:
+    """Return a file that lies beside this one."""
+    return resources.files("tippingpoint.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _state(analysis: Analysis) -> Html:

@@ -59,9 +59,24 @@ def details(summary: str, *parts: Html, opened: bool = False) -> Html:
     return Html(f"<details{' open' if opened else ''}><summary>{safe(summary)}</summary>\n{body}\n</details>")
 
 
-def figure(svg: str, caption: str, kind: str = "") -> Html:
-    """Return a figure with its caption; ``svg`` comes from ``inline_svg``."""
-    return Html(f"<figure{_class(kind)}>{svg}<figcaption>{safe(caption)}</figcaption></figure>")
+def figure(svg: str, caption: str, target: str = "", *, wide: bool = False) -> Html:
+    """Return a figure with its caption.
+
+    Parameters
+    ----------
+    svg : str
+        From ``inline_svg``.
+    caption : str
+        What stands beneath it.
+    target : str
+        The column that it shows, where its points are runs.
+    wide : bool
+        Scroll sideways on a phone rather than shrink until nothing can be read.
+    """
+    kept = f' data-target="{safe(target)}"' if target else ""
+    if wide:
+        svg = f'<div class="scroll wide" tabindex="0" role="region" aria-label="{safe(caption)}">{svg}</div>'
+    return Html(f"<figure{kept}>{svg}<figcaption>{safe(caption)}</figcaption></figure>")
 
 
 def table(

@@ -10,6 +10,7 @@ from tippingpoint.report import text as say
 from tippingpoint.report.figures import draw
 from tippingpoint.report.figures_data import difference_panel, probability_panel, recipe_panel
 from tippingpoint.report.markup import Cell, Html, details, figure, items, paragraph, safe, section, table
+from tippingpoint.report.spots import runs_behind
 from tippingpoint.report.svg import inline_svg
 from tippingpoint.report.words import (
     amount,
@@ -56,7 +57,7 @@ def hero(analysis: Analysis) -> Html:
         say.beyond_sentence(finding),
     ]
     words = items(sentences) + paragraph(_setting(finding), "muted") + _limits(finding)
-    picture = _difference(finding, analysis.level) if finding.pairs.sizes else Html("")
+    picture = _difference(analysis, finding) if finding.pairs.sizes else Html("")
     grid = "hero-grid with-figure" if picture else "hero-grid"
     return Html(
         f'<div class="hero" id="answer">{parts[0]}<div class="{grid}">{title}{picture}<div>{words}</div></div></div>'
@@ -80,8 +81,9 @@ def _setting(finding: Finding) -> str:
     return f"{finding.look.recipes[0]} against {finding.look.recipes[1]}{who}, {finding.look.where}{noise}."
 
 
-def _difference(finding: Finding, level: float, name: str = "difference") -> Html:
+def _difference(analysis: Analysis, finding: Finding) -> Html:
     """Return the difference figure with its caption."""
+    level, name = analysis.level, "difference"
     panel = difference_panel(finding, level)
     first, second = finding.look.recipes
     described = f"{say.regime_sentence(finding, level)} Paired means at each size: {_means_in_words(finding)}."
@@ -95,7 +97,9 @@ def _difference(finding: Finding, level: float, name: str = "difference") -> Htm
         caption += " The laws miss the runs here, so shading and crossings follow the joined points."
     if any(crossing.in_range for crossing in panel.crossings):
         caption += " Diamond: a crossing; the bar on the zero line is its interval."
-    return figure(inline_svg(draw(panel, width=4.6, height=3.45), name, described), caption)
+    behind = runs_behind(panel, analysis.frame, finding.look)
+    svg = inline_svg(draw(panel, width=4.6, height=3.45), name, described, behind)
+    return figure(svg, caption, target=finding.look.target)
 
 
 def _means_in_words(finding: Finding) -> str:
@@ -139,8 +143,11 @@ def compared(analysis: Analysis) -> Html:
     panel = recipe_panel(analysis.frame, finding)
     described = f"{target_words(look.target)} of {look.recipes[0]} and {look.recipes[1]} over {axis_words(look.along)}."
     pictures = figure(
-        inline_svg(draw(panel, width=4.6, height=3.4), "recipes", described),
+        inline_svg(
+            draw(panel, width=4.6, height=3.4), "recipes", described, runs_behind(panel, analysis.frame, finding.look)
+        ),
         "Means over seed blocks; bars from the lowest to the highest block; curves are the fitted laws.",
+        target=look.target,
     )
     chance = probability_panel(finding)
     if chance is not None:

@@ -1,0 +1,86 @@
+"""The section of the runs: the whole table as a download, and the table to search and sort.
+
+The page carries the table once, compressed, in the download link; the script reads it from there. Without scripts the
+download still works and the first rows stand in the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tippingpoint.report.markup import Cell, Html, details, paragraph, safe, section, table
+from tippingpoint.report.words import counted
+
+if TYPE_CHECKING:
+    from tippingpoint.report.analysis import Analysis
+
+__all__ = ["COLUMNS", "data"]
+
+FEW_ROWS = 20
+MOST_WHOLE = 2**53
+MAX_DOWNLOAD = 700_000  # bytes from which the table is left out: base64 adds a third, the page has a limit of 1.5 MB
+COLUMNS = (
+    "recipe", "stage", "upstream", "downstream", "n_pretrain", "n_params", "student", "teacher", "n_finetune",
+    "subset_seed", "seed", "error", "cross_entropy", "cross_entropy_calibrated", "scored_on", "wall_s",
+)  # fmt: skip
+
+
+def data(analysis: Analysis) -> Html:
+    """Return the section."""
+    frame = analysis.frame
+    csv = _whole(frame).to_csv(index=False, lineterminator="\n").encode("utf-8", "replace")
+    known = [name for name in frame.columns if frame[name].notna().any()]
+    same = [name for name in known if frame[name].nunique(dropna=False) == 1]
+    columns = [name for name in (*COLUMNS, *(name for name in known if name not in COLUMNS))
+               if name in known and name not in same]  # fmt: skip
+    told = "; ".join(f"{name} = {_value(frame[name].iloc[0])}" for name in same if name in COLUMNS)
+    rows = [tuple(_cell(value) for value in row) for row in frame[columns].head(FEW_ROWS).itertuples(index=False)]
+    caption = f"Runs, {'all' if len(frame) <= FEW_ROWS else f'the first {FEW_ROWS} of'} {len(frame):,}."
+    still = table(columns, rows, caption, "tall")
+    attributes = " ".join(
+        f'data-{name}="{safe(json.dumps(values))}"'
+        for name, values in (("columns", columns), ("shown", [name for name in COLUMNS if name in columns]))
+    )
+    return section(
+        "data",
+        "Data",
+        _download(csv, len(frame)),
+        paragraph(f"The same in every row: {told}.", "muted") if told else Html(""),
+        details("Show the runs", Html(f'<div id="runs-view" {attributes}>{still}</div>')),
+    )
+
+
+def _whole(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with whole numbers as such, though some of a column are missing (225, not 225.0)."""
+    table = frame.copy()
+    for name in table.select_dtypes("float"):
+        values = table[name].dropna()
+        if len(values) and (values == values.round()).all() and values.abs().max() < MOST_WHOLE:
+            table[name] = table[name].astype("Int64")
+    return table
+
+
+def _download(csv: bytes, count: int) -> Html:
+    """Return a link that holds the whole table, compressed; a sentence where it is too long for a page."""
+    content = gzip.compress(csv, compresslevel=9, mtime=0)
+    if len(content) > MAX_DOWNLOAD:
+        return paragraph("The whole table is too large for this page; it is the file that the page was made from.")
+    link = f"data:application/gzip;base64,{base64.b64encode(content).decode('ascii')}"
+    words = f"Download all {counted(count, 'run')} as CSV (gzip)"
+    return Html(f'<p><a id="runs-file" download="runs.csv.gz" href="{link}">{words}</a></p>')
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.10g}" if value == round(value) else f"{value:.4g}"
+    return "" if value is None or value is pd.NA else str(value)
+
+
+def _cell(value: object) -> str | Cell:
+    return Cell(_value(value), "number") if isinstance(value, (int, float)) else _value(value)
