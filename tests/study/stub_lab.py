@@ -41,7 +41,13 @@ class StubLaboratory:
             raise DataError(f"There is no set '{name}'.")
         return ImageFacts(f"{self.fingerprint}-{name}", self.n_pool, 100, 300, 5)
 
-    def inspect(self, tasks: Iterable[Mapping[str, Any]], *, allow_overlap: bool = False) -> list[str]:
+    def inspect(
+        self,
+        tasks: Iterable[Mapping[str, Any]],
+        *,
+        allow_overlap: bool = False,
+        places: Mapping[str, str] | None = None,
+    ) -> list[str]:
         self.inspected += 1
         names = {task["data"]["name"] for task in tasks}
         return [f"3 images are in two of {len(names)} sets."]

@@ -14,7 +14,7 @@ from tippingpoint.study.model_checks import check_models, shares_patches
 from tippingpoint.study.recipes import RECIPES, Guided, PublicFrozen
 from tippingpoint.study.source import Fault, Loc
 
-__all__ = ["check_config", "resolve_images", "resolve_sizes"]
+__all__ = ["check_config", "named_sets", "resolve_images", "resolve_sizes"]
 
 
 def check_config(config: StudyConfig) -> list[Fault]:
@@ -170,6 +170,12 @@ def _finetune_recipes(config: StudyConfig) -> Iterator[Fault]:
             )
 
 
+def named_sets(config: StudyConfig) -> list[tuple[Loc, str]]:
+    """Return where a study names its sets of images, and what they are called."""
+    named: list[tuple[Loc, str]] = [(("upstream",), config.upstream)] if config.upstream else []
+    return named + [(("downstream", place), name) for place, name in enumerate(config.downstream)]
+
+
 def resolve_images(
     config: StudyConfig, laboratory: Laboratory, *, planning: bool = False
 ) -> tuple[dict[str, ImageFacts], list[Fault]]:
@@ -186,9 +192,7 @@ def resolve_images(
     """
     facts: dict[str, ImageFacts] = {}
     faults: list[Fault] = []
-    named: list[tuple[Loc, str]] = [(("upstream",), config.upstream)] if config.upstream else []
-    named += [(("downstream", place), name) for place, name in enumerate(config.downstream)]
-    for loc, name in named:
+    for loc, name in named_sets(config):
         if name in facts:
             continue
         try:

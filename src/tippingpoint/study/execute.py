@@ -81,13 +81,15 @@ def run_study(
     EnvironmentFault
         No worker can start.
     DataError
-        A set of images cannot be read, or a subset lacks a class; nothing has been started.
+        A set of images cannot be read, a subset lacks a class, or training images are test images; nothing has been
+        started.
     """
     root, grid = Path(root), build_grid(study)
     told = told_before(root, study)
     if told is None:
         tasks = (cell.task for cell in grid.cells.values())
-        told = study.laboratory.inspect(tasks, allow_overlap=bool(study.config.allow_overlap))
+        allow_overlap = bool(study.config.allow_overlap)
+        told = study.laboratory.inspect(tasks, places=study.places, allow_overlap=allow_overlap)
     if study.config.precision == "auto":
         study = decide_precision(study, root, devices[0])
         grid = build_grid(study)

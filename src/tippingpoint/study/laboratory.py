@@ -108,11 +108,18 @@ class Laboratory(Protocol):
         """Return what a plan needs to know of a set; DataError where there is no such set."""
         ...
 
-    def inspect(self, tasks: Iterable[Mapping[str, Any]], *, allow_overlap: bool = False) -> list[str]:
+    def inspect(
+        self,
+        tasks: Iterable[Mapping[str, Any]],
+        *,
+        allow_overlap: bool = False,
+        places: Mapping[str, str] | None = None,
+    ) -> list[str]:
         """Load every set that the tasks use and return what should be known: unequal classes, images in two places.
 
         DataError where a set cannot be read, a subset lacks a class, or training images are test images (unless
-        ``allow_overlap``, which has that told only): before anything is started.
+        ``allow_overlap``, which has that told only): before anything is started. Its sentences begin with the set's
+        place in the study file, where ``places`` (set -> place) has it.
         """
         ...
 
@@ -184,11 +191,17 @@ class RealLaboratory:
         fingerprint, n_test, n_classes = (about[key] for key in ("fingerprint", "n_test", "n_classes"))
         return ImageFacts(fingerprint, len(pool), len(held), n_test, n_classes, remark, kept=kept)
 
-    def inspect(self, tasks: Iterable[Mapping[str, Any]], *, allow_overlap: bool = False) -> list[str]:
+    def inspect(
+        self,
+        tasks: Iterable[Mapping[str, Any]],
+        *,
+        allow_overlap: bool = False,
+        places: Mapping[str, str] | None = None,
+    ) -> list[str]:
         """See `Laboratory`."""
         rooms, tasks = _room("tippingpoint.lab.data"), list(tasks)
         smallest, upstream = _smallest_subsets(tasks)
-        faults: list[str] = []
+        faults: list[tuple[str, str]] = []
         sets: dict[str, Any] = {}
         for name, (data, wanted) in smallest.items():
             try:
@@ -197,15 +210,16 @@ class RealLaboratory:
                 )
                 _check_classes(rooms, sets[name], data["validation_fraction"], wanted)
             except DataError as error:
-                faults += error.faults
+                faults += [(name, fault) for fault in error.faults]
         tested = any(task.get("score_on", "test") == "test" for task in tasks)
         leaks, shared = rooms.find_leaks(sets, upstream, tested=tested)
         if not allow_overlap:
-            faults += [f"{leak.rstrip('.')}; {MEND_OVERLAP}." for leak in leaks]
+            faults += [(name, f"{leak.rstrip('.')}; {MEND_OVERLAP}.") for name, leak in leaks]
         if faults:
-            raise DataError(faults)
+            named = places or {}
+            raise DataError(f"{named[name]}: {fault}" if name in named else fault for name, fault in faults)
         notes = [f"{name}: {said}" for name, images in sets.items() for said in _told(rooms, images)]
-        return [*notes, *leaks, *shared]
+        return [*notes, *(leak for _, leak in leaks), *shared]
 
     def describe(self, task: Mapping[str, Any]) -> Mapping[str, float]:
         """See `Laboratory`."""

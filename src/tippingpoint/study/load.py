@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from tippingpoint import presets
 from tippingpoint.errors import ConfigError, EnvironmentFault, did_you_mean
-from tippingpoint.study.checks import check_config, resolve_images, resolve_sizes
+from tippingpoint.study.checks import check_config, named_sets, resolve_images, resolve_sizes
 from tippingpoint.study.config import StudyConfig
 from tippingpoint.study.laboratory import ImageFacts, Laboratory, RealLaboratory
 from tippingpoint.study.model_checks import ask_laboratory
@@ -54,6 +54,8 @@ class Study:
     precision : dict of str to str
         For ``precision: auto``: model (JSON, see `tippingpoint.study.tasks.probed_model`) -> ``float32`` or
         ``bfloat16``, as decided.
+    places : dict of str to str
+        Set -> where the file names it: ``file:line:column: key``.
     """
 
     config: StudyConfig
@@ -64,6 +66,7 @@ class Study:
     origin: str = ""
     weights: dict[str, dict[str, str]] = field(default_factory=dict)
     precision: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
 
 
 def study_directory(study: Study, directory: Path | None) -> Path:
@@ -162,7 +165,8 @@ def load_study(
             n_finetune[name], more = resolve_sizes(config.n_finetune, images[name], "n_finetune", name)
             faults += more
     _refuse(document, faults, told)
-    return Study(config, images, n_pretrain, n_finetune, lab, str(source), weights)
+    places = {name: f"{document.place(loc)}: {'.'.join(map(str, loc))}" for loc, name in named_sets(config)}
+    return Study(config, images, n_pretrain, n_finetune, lab, str(source), weights, places=places)
 
 
 def _refuse(document: Document, faults: Sequence[Fault], told: Sequence[str] = ()) -> None:

@@ -52,11 +52,12 @@ def test_what_spoils_a_score(
 ) -> None:
     sets = {"up": made_set("up", *up, makers[0]), "down": made_set("down", *down, makers[1])}
     found = find_leaks(sets, ["up"])
-    assert [sentence.split(" (")[0] for sentence in found[0]] == leaks
+    assert [sentence.split(" (")[0] for _, sentence in found[0]] == leaks
+    assert all(sentence.split(" (")[0].endswith(f"of {name}") for name, sentence in found[0]), "whose scores it spoils"
     assert [sentence.split(" (")[0] for sentence in found[1] if "test images of up" in sentence or notes] == notes
     untested = find_leaks(sets, ["up"], tested=False)
     assert untested[0] == []
-    assert sorted(untested[1]) == sorted(found[0] + found[1])
+    assert sorted(untested[1]) == sorted([sentence for _, sentence in found[0]] + found[1])
 
 
 def test_the_packages_sets_share_nothing_at_the_presets_sizes() -> None:

@@ -180,7 +180,7 @@ def check_before_training(name: str, *, image_size: int, channels: int, data_dir
 
 def find_leaks(
     sets: Mapping[str, ImageSet], upstream: Collection[str], *, tested: bool = True
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[tuple[str, str]], list[str]]:
     """Find images in two places among the sets of a study, and tell those that spoil its scores from the others.
 
     Scores are spoilt by training images that are test images too: of one set, or of an upstream set in the test part of
@@ -197,17 +197,22 @@ def find_leaks(
 
     Returns
     -------
-    leaks, notes : list of str
-        A sentence for each: what spoils the scores, and what is only to be known.
+    leaks : list of (str, str)
+        What spoils the scores: of which set, and a sentence.
+    notes : list of str
+        What is only to be known, a sentence each.
     """
-    leaks: list[str] = []
+    leaks: list[tuple[str, str]] = []
     notes: list[str] = []
     pairs = [(name, name) for name in sets]
     pairs += [(first, second) for first in upstream for second in sets if first in sets and second not in upstream]
     for first, second in pairs:
         published = sets[first].maker is not None and sets[first].maker == sets[second].maker
         for kind, sentence in shared_images(sets[first], sets[second]).sentences().items():
-            (leaks if tested and not published and kind == "train_test" else notes).append(sentence)
+            if tested and not published and kind == "train_test":
+                leaks.append((second, sentence))
+            else:
+                notes.append(sentence)
     return leaks, notes
 
 
