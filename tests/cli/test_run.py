@@ -14,6 +14,7 @@ from PIL import Image
 
 import tippingpoint
 from tippingpoint import cli
+from tippingpoint.study.laboratory import RealLaboratory
 
 SCHEMAS = Path(tippingpoint.__file__).parent / "schemas"
 TINY = ["--set", "seeds=1", "--set", "n_pretrain=[60, 120]", "--set", "downstream=[]", "--set", "n_finetune=[]"]
@@ -96,6 +97,8 @@ BAD = [
     (["run", "smoke", "--set", "seeds"], "--set seeds: is not of the form key=value"),
     (["run", "smoke", "--workers", "0"], "Invalid value for '--workers'"),
     (["run", "smoke", "--works", "2"], "No such option"),
+    (["run", "smoke", "--device", "gpu"], "--device 'gpu': must be cpu, cuda or auto."),
+    (["run", "smoke", "--workers", "2", "--workers-per-gpu", "2"], "give one of them"),
     (["run"], "Missing argument"),
     (["status", "nowhere"], "nowhere: is not a study directory (there is no such directory)"),
     (["status", "."], "is not a study directory (it has no progress.json)"),
@@ -134,6 +137,17 @@ def test_a_directory_that_cannot_be_made_is_the_environment(capsys: pytest.Captu
     Path("file").write_text("x", encoding="utf-8")
     assert cli.main(["run", "smoke", "--dir", "file/study", *TINY]) == 3
     assert "file/study" in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there_is_the_environment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RealLaboratory, "count_gpus", lambda _: 0)
+    assert cli.main(["run", "smoke", "--device", "cuda"]) == 3
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("tippingpoint: --device cuda: torch finds no CUDA device here; ")
+    assert not list(tmp_path.iterdir())
 
 
 SOUND = {"progress.json": '{"schema_version": 1, "state": "done", "study": {"name": "x"}}', "cells.jsonl": ""}
