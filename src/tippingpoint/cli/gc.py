@@ -25,7 +25,7 @@ def gc(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Remove unfinished cells and temporary files of dead runs, and logs and checkpoints of cells that are done since."""
+    """Remove unfinished cells and temporary files of dead runs, logs and checkpoints of cells that are done since."""
     from tippingpoint.study.gc import collect
 
     found = collect(directory, dry_run=dry_run, unreferenced=unreferenced)

@@ -1,5 +1,4 @@
-"""Removes what nobody needs: unfinished cells and temporary files of dead runs, logs and checkpoints of cells that are
-done since.
+"""Removes what nobody needs: what dead runs left unfinished, logs and checkpoints of cells that are done since.
 
 Nothing that a live run may still write is touched. Finished cells go only where that is asked for, and only those that
 the directory's own study does not have.

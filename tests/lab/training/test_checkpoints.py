@@ -94,6 +94,15 @@ def test_killed_and_resumed_it_is_bit_identical(tmp_path: Path, kind: str) -> No
         assert same(whole, run(kind, going_on)), f"killed after step {step}"
 
 
+def test_a_point_of_the_curve_may_lie_on_both_sides_of_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tippingpoint.lab.training.record.CURVE_POINTS", 4)
+    with pytest.raises(KilledError):
+        run("plain", Checkpoints(tmp_path / "here", "me", every_s=0), kill_after=5)
+    again = run("plain", Checkpoints(tmp_path / "here", "me"))
+    assert [point["step"] for point in again[1].curve] == [3, 6, 9, 12]
+    assert same(run("plain"), again), "the point of steps 4 to 6 has what came before the kill"
+
+
 def test_killed_again_and_again(tmp_path: Path) -> None:
     whole = run("guided")
     for step in range(1, 11, 2):
@@ -169,7 +178,7 @@ def test_a_checkpoint_of_another_training_is_passed_over(tmp_path: Path) -> None
         run("plain", Checkpoints(tmp_path / "here", "another", every_s=0), kill_after=7)
     weights, record = run("plain", Checkpoints(tmp_path / "here", "me"))
     assert same(run("plain"), (weights, record))
-    assert all("it belongs to another training" in note for note in record.notes)
+    assert ["it belongs to another training" in note for note in record.notes] == [True] * KEPT
 
 
 def test_a_checkpoint_of_a_newer_layout_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

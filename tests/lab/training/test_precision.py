@@ -51,18 +51,18 @@ def test_bfloat16_is_close_and_leaves_float32(options: dict[str, Any]) -> None:
 
 
 def test_models_compute_in_bfloat16_and_the_loss_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, set[torch.dtype]] = {"student": set(), "loss": set()}
+    seen: dict[str, set[object]] = {"student": set(), "loss": set()}
     model = build_deit(SHAPE, 2, seed=5)
     model.blocks[0].mlp.fc1.register_forward_hook(lambda *given: seen["student"].add(given[2].dtype))
     real = torch.nn.functional.cross_entropy
 
     def spy(logits: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
-        seen["loss"].add(logits.dtype)
+        seen["loss"] |= {logits.dtype, f"autocast {torch.is_autocast_enabled('cpu')}"}
         return real(logits, *rest, **options)
 
     monkeypatch.setattr(torch.nn.functional, "cross_entropy", spy)
     train(model, *toy(), SETTINGS, n_steps=1, seed=1, precision="bfloat16")
-    assert seen == {"student": {torch.bfloat16}, "loss": {torch.float32}}
+    assert seen == {"student": {torch.bfloat16}, "loss": {torch.float32, "autocast False"}}
     assert model(as_batch(toy()[0])).dtype == torch.float32, "scored in float32"
 
 

@@ -54,8 +54,8 @@ def run_cell(
 ) -> Path:
     """Train one cell and commit it.
 
-    While it is trained its checkpoints lie in ``checkpoints/<key>``. They stay there when the training is ended, so that
-    the next one goes on from them, and are removed when the cell is committed.
+    While it is trained its checkpoints lie in ``checkpoints/<key>``. They stay there when the training is cut short, so
+    that the next one goes on from them, and are removed when the cell is committed.
 
     Parameters
     ----------
