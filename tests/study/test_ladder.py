@@ -12,7 +12,7 @@ import pytest
 import tippingpoint
 from tippingpoint.errors import ConfigError
 from tippingpoint.study.adaptive import Adaptive
-from tippingpoint.study.endpoint import endpoint_numbers
+from tippingpoint.study.endpoint import endpoint_numbers, models_of_one_size
 from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study
 from tippingpoint.study.publish import write_cells
@@ -94,6 +94,9 @@ def test_a_name_for_the_shape_that_has_none_is_the_same_cell(load: Load) -> None
     )
     assert set(plain.cells) == set(named.cells)
     assert len(named.rows) == len(plain.rows) + 6 * 5
+    assert models_of_one_size(plain) == []
+    (note,) = models_of_one_size(named)
+    assert note.startswith("heads=2 and two have 4,000 parameters each: ")
     wide = build_grid(load(STUDY, "model.ladder.deep.head_dim=8"))
     assert {cell.where["student"] for key, cell in wide.cells.items() if key not in plain.cells} == {"deep", 2}
 
@@ -151,7 +154,9 @@ def test_a_wrong_model_is_told_with_its_place(load: Load, tmp_path: Path, old: s
     with pytest.raises(ConfigError) as caught:
         load(marked.replace("^", ""))
     assert any(fault.startswith(place) and words in fault for fault in caught.value.faults), caught.value.faults
-    assert all("\n" not in fault and fault.endswith((".", "?")) for fault in caught.value.faults)
+    assert all(
+        "\n" not in fault and fault.endswith((".", "?")) and not fault.endswith("?.") for fault in caught.value.faults
+    )
 
 
 def test_guidance_without_maps_needs_nothing_in_common(load: Load) -> None:

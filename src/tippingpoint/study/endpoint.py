@@ -9,7 +9,7 @@ from tippingpoint.study.grid import Grid
 from tippingpoint.study.load import Study
 from tippingpoint.study.values import model_name
 
-__all__ = ["endpoint_numbers"]
+__all__ = ["endpoint_numbers", "models_of_one_size"]
 
 
 def endpoint_numbers(study: Study, grid: Grid) -> dict[str, Any] | None:
@@ -49,6 +49,27 @@ def endpoint_numbers(study: Study, grid: Grid) -> dict[str, Any] | None:
         "teacher": model_name(endpoint.teacher) if endpoint.teacher else None,
         "at": at,
     }
+
+
+def models_of_one_size(grid: Grid) -> list[str]:
+    """Return a sentence for models that only their names tell apart.
+
+    Fits and boundaries know a model by its number of parameters, and would take such models for one.
+
+    Parameters
+    ----------
+    grid : Grid
+        Cells and rows of a study.
+    """
+    names: dict[int, dict[str, None]] = {}
+    for row in grid.rows:
+        names.setdefault(grid.cells[row.cell].estimate.n_params, {})[row.columns["student"]] = None
+    return [
+        f"{' and '.join(models)} have {n_params:,} parameters each: fits and boundaries tell models apart by that "
+        "number alone and pool these; give them sizes that differ, or studies of their own."
+        for n_params, models in names.items()
+        if len(models) > 1
+    ]
 
 
 def _held(counts: Mapping[str, int], size: Any) -> int | None:

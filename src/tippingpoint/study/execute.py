@@ -19,7 +19,7 @@ from tippingpoint.study.cells import Cell
 from tippingpoint.study.claims import Runner
 from tippingpoint.study.curves import write_curves
 from tippingpoint.study.display import Display, Quiet, Snapshot
-from tippingpoint.study.endpoint import endpoint_numbers
+from tippingpoint.study.endpoint import endpoint_numbers, models_of_one_size
 from tippingpoint.study.eta import Throughput
 from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study, dump_config
@@ -136,7 +136,7 @@ class _Run:
         self.about_images = about_images
         self.notes = list(self.store.notes)
         self._keep_config()
-        self.notes += about_images
+        self.notes += [*models_of_one_size(grid), *about_images]
 
     def _keep_config(self) -> None:
         """Write the resolved study beside its cells; say so if it differs from the one before."""

@@ -173,8 +173,8 @@ def _refuse(document: Document, faults: Sequence[Fault], told: Sequence[str] = (
     """Raise one ConfigError for all faults, if there are any."""
     sentences = [*told]
     for loc, fault in faults:
-        key = ".".join(map(str, loc))
-        sentences.append(f"{document.place(loc)}: {key}: {fault}." if key else f"{document.place(loc)}: {fault}.")
+        key, whole = ".".join(map(str, loc)), fault if fault.endswith("?") else f"{fault}."
+        sentences.append(f"{document.place(loc)}: {key}: {whole}" if key else f"{document.place(loc)}: {whole}")
     if sentences:
         raise ConfigError(list(dict.fromkeys(sentences)))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tippingpoint.study.cells import Cell
-from tippingpoint.study.endpoint import endpoint_numbers
+from tippingpoint.study.endpoint import endpoint_numbers, models_of_one_size
 from tippingpoint.study.eta import shape_of
 from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study
@@ -161,7 +161,7 @@ def plan_study(
     done = store.done()
     todo = [cell for cell in grid.cells.values() if cell.key not in done]
     reasons = why_new(todo, store, study.config)
-    notes = [*store.notes, *_absent(study), *_absent_weights(study), *assumed]
+    notes = [*store.notes, *_absent(study), *_absent_weights(study), *models_of_one_size(grid), *assumed]
     if rate is not None:
         rates = {shape_of(cell): (cell.estimate.work / cell.estimate.n_steps / rate, False) for cell in todo}
         notes.append(f"Times are FLOPs at {rate:.3g} a second for each worker, as stated; nothing was timed.")
