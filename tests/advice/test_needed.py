@@ -1,4 +1,4 @@
-"""How many labels a target needs: the interval is that of the draws, each cut at the target."""
+"""How many labels a target needs: where the ends of the interval of the expected error meet it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_it_holds_the_truth_and_the_draws_agree_with_it() -> None:
     assert found.to_dict()["best"]["needed"] == {"n_finetune": [low, high]}
 
 
-def test_its_ends_are_where_the_tails_of_the_draws_meet_the_target() -> None:
+def test_its_ends_are_where_those_of_the_expected_error_meet_the_target() -> None:
     frame = simulate(0.02, 0.05)
     found = ask(frame, 0.05)
     low, high = found.best.needed["n_finetune"]
@@ -84,12 +84,14 @@ class Drawn:
     def __init__(self, floors: Any) -> None:
         self.floors = floors
 
-    def curves(self, points: Any) -> Any:
-        return self.floors[:, None] + 1.4 * points[:, 0] ** -0.6
+    def predict(self, sizes: Any, interval: float) -> Any:
+        curves = self.floors[:, None] + 1.4 * sizes["n_finetune"] ** -0.6
+        low, high = np.quantile(curves, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
+        return pd.DataFrame({"prediction": curves.mean(axis=0), "low": low, "high": high})
 
 
-@pytest.mark.parametrize("share", [0.0, 0.04, 0.06, 0.5, 0.97, 1.0])
-def test_every_draw_is_cut_and_too_many_that_never_get_there_leave_it_open(share: float) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.07, 0.5, 0.97, 1.0])
+def test_draws_that_never_get_there_leave_it_open(share: float) -> None:
     """`share` of the draws have their floor above the target of 0.05; at 90% one end needs 5% of them."""
     floors = np.concatenate([np.linspace(0.0, 0.04, 1000 - int(1000 * share)), np.full(int(1000 * share), 0.06)])
     levels = {"n_finetune": [20.0, 800.0]}
@@ -105,11 +107,31 @@ def test_every_draw_is_cut_and_too_many_that_never_get_there_leave_it_open(share
     low, high = found["n_finetune"]
     assert math.isinf(high) == (share > 0.05)
     if share < 0.95:
-        assert low == pytest.approx(np.quantile(exact, 0.05, method="lower"), rel=2e-3)
+        assert low == pytest.approx(np.quantile(exact, 0.05, method="nearest"), rel=5e-3)
     if share <= 0.05:
-        assert high == pytest.approx(np.quantile(exact, 0.95, method="higher"), rel=2e-3)
+        assert high == pytest.approx(np.quantile(exact, 0.95, method="nearest"), rel=5e-3)
     assert span((low, high), 0.9, said=amount).endswith("and open above") == math.isinf(high)
     assert (
         needed_of(Found(Choice(family, None), Amounts(1.0, 300.0, 0.05, 300.0)), replace(question, target_error=None))
         is None
     )
+
+
+def test_public_models_have_laws_of_their_own() -> None:
+    """The largest one is the worst, and one has a floor that the others have not."""
+    frame = simulate(0.0, 0.03)
+    frame.loc[frame["student"] == "a", "error"] *= 0.5
+    frame.loc[frame["student"] == "c", "error"] += 0.1
+    found = ask(frame, 0.04)
+    assert (found.best.student, found.best.sizes["n_params"]) == ("a", 1e6)
+    assert [law["student"] for law in found.laws] == ["a", "b", "c"]
+    assert all(law["axes"] == ["n_finetune"] and law["n_runs"] == 30 for law in found.laws)
+    truth = (1.4 * 1.2 * 0.5 / 0.04) ** (1 / 0.6)
+    low, high = found.best.needed["n_finetune"]
+    assert low < truth < high
+    assert "train public_frozen, a, 1,000,000" in found.sentence
+    assert not [note for note in found.notes if "n_params" in note]
+    assert {option.student for option in found.others} == {"b"}, "the floor of c is above the target"
+    shared = ask(frame.assign(recipe="scratch"), 0.2)
+    assert [law["student"] for law in shared.laws] == [None]
+    assert shared.laws[0]["axes"] == ["n_params", "n_finetune"]

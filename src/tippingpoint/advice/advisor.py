@@ -305,6 +305,7 @@ def _laws(families: list[Family]) -> tuple[dict[str, Any], ...]:
             {
                 "recipe": family.recipe or None,
                 "teacher": family.teacher,
+                "student": family.student,
                 "law": family.law.name,
                 "axes": list(family.axes),
                 "n_runs": told["n_runs"],

@@ -1,7 +1,8 @@
 """The laws of a question: one for each recipe and teacher, over the sizes that vary, on one pair of data sets.
 
 Teachers are told apart by name, each with a law of its own, because a larger teacher may well be the worse one, which a
-falling term cannot say. Models of one recipe share a law, so that their draws are joint.
+falling term cannot say. Models of one recipe share a law, so that their draws are joint; not so public models, which
+differ in what they were trained on and how, and not in their size alone: each has a law of its own.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ Array = NDArray[np.float64]
 
 AMOUNTS = ("n_pretrain", "n_finetune")  #: what can be bought: upstream images, downstream labels
 _SIZES = ("n_pretrain", "n_params", "n_finetune")
+_APART = ("public", "public_frozen")  # recipes whose models do not share a law
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Family:
         out.
     flops : FlopsModel or None
         None where the runs do not tell.
+    student : str or None
+        The model's name where it has a law of its own.
     """
 
     recipe: str
@@ -54,6 +58,7 @@ class Family:
     law: Any
     levels: dict[str, list[float]]
     flops: FlopsModel | None
+    student: str | None = None
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -62,8 +67,8 @@ class Family:
 
     @property
     def name(self) -> str:
-        """Recipe and teacher in words."""
-        return ", ".join(filter(None, [self.recipe or "these runs", self.teacher and f"teacher {self.teacher}"]))
+        """Recipe, model and teacher in words."""
+        return _title(self.recipe, self.student, self.teacher)
 
     def predict(self, sizes: Mapping[str, Array]) -> Array:
         """Return the expected target at sizes, arrays of one shape (p,)."""
@@ -113,17 +118,17 @@ def families_of(
     fitter = law_named(law)
     own = _one_group(runs, stage, upstream, downstream, recipes)
     named = list(dict.fromkeys(recipes or []) or names_in(own.frame, "recipe") or [""])
-    parts = [part for recipe in named for part in _teachers(own, recipe)]
+    parts = [part for recipe in named for part in _parts(own, recipe)]
     seeds = np.random.SeedSequence(random_state).generate_state(len(parts))
     found, notes, faults = [], list(own.notes), []
-    for place, ((recipe, teacher, part), seed) in enumerate(zip(parts, seeds, strict=True)):
-        title = ", ".join(filter(None, [recipe or "these runs", teacher and f"teacher {teacher}"]))
+    for place, ((recipe, student, teacher, part), seed) in enumerate(zip(parts, seeds, strict=True)):
+        title = _title(recipe, student, teacher)
         if progress:
             progress(title, place, len(parts))
         try:
             family, told = _fitted(part, target, title, functools.partial(fitter, random_state=int(seed)))
-            found.append(Family(recipe, teacher, *family))
-            notes += told[len(own.notes) :]
+            found.append(Family(recipe, teacher, *family, student))
+            notes += [note for note in told[len(own.notes) :] if student is None or "n_params has one size" not in note]
         except InputError as error:
             faults.append(f"{title}: left out, no law can be fitted: {' '.join(error.faults)}")
     if not found:
@@ -178,6 +183,23 @@ def _one_group(
     if faults:
         raise RunsError(faults)
     return runs
+
+
+def _title(recipe: str, student: str | None, teacher: str | None) -> str:
+    return ", ".join(filter(None, [recipe or "these runs", student, teacher and f"teacher {teacher}"]))
+
+
+def _parts(runs: Runs, recipe: str) -> list[tuple[str, str | None, str | None, Runs]]:
+    """Return (recipe, model or None, teacher or None, runs) of everything that has a law of its own."""
+    found: list[tuple[str, str | None, str | None, Runs]] = []
+    for _, teacher, part in _teachers(runs, recipe):
+        students = names_in(part.frame, "student") if recipe in _APART else []
+        if len(students) < 2:
+            found.append((recipe, None, teacher, part))
+        for student in students if len(students) > 1 else []:
+            own = (part.frame["student"].astype(object) == student).to_numpy(bool)
+            found.append((recipe, student, teacher, part.keep(own)))
+    return found
 
 
 def _teachers(runs: Runs, recipe: str) -> list[tuple[str, str | None, Runs]]:

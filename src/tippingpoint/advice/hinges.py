@@ -33,16 +33,16 @@ _SAME_SIZE = 0.25  # difference of log sizes
 _ADDITIVE = "additive"
 
 
-def choice_words(recipe: str | None, n_params: float | None, teacher: str | None) -> str:
+def choice_words(recipe: str | None, n_params: float | None, teacher: str | None, student: str | None = None) -> str:
     """Return a choice in words: ``"distilled, 53,056 parameters, teacher heads=2"``."""
     size = None if n_params is None else f"{n_params:,.0f} parameters"
-    return ", ".join(filter(None, [recipe or "the measured recipe", size, teacher and f"teacher {teacher}"]))
+    return ", ".join(filter(None, [recipe or "the measured recipe", student, size, teacher and f"teacher {teacher}"]))
 
 
 def choice_words_of(found: Found) -> str:
     """Return ``"distilled, 53,056 parameters, teacher heads=2"``."""
     choice = found.choice
-    return choice_words(choice.family.recipe, choice.n_params, choice.family.teacher)
+    return choice_words(choice.family.recipe, choice.n_params, choice.family.teacher, choice.family.student)
 
 
 def with_amounts(found: Found) -> str:

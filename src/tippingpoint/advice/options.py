@@ -106,6 +106,7 @@ def option_of(found: Found, question: Question, *, kind: str | None = None) -> O
         shares=shares_of(found),
         probability_target=None if target is None else float((draws_of(found) <= target).mean()),
         needed=needed_of(found, question),
+        student=family.student,
     )
 
 

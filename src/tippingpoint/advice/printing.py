@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tippingpoint.advice.family import AMOUNTS
 from tippingpoint.advice.hinges import choice_words
 from tippingpoint.advice.result import Advice, Option
@@ -59,10 +61,11 @@ def _facts(advice: Advice, best: Option) -> list[str]:
 def _needed(best: Option, level: float) -> list[tuple[str, str]]:
     """Return the interval of what the target needs of each amount."""
     heads = {"n_pretrain": "images needed", "n_finetune": "labels needed"}
-    return [
-        (heads[axis], f"{amount(best.sizes[axis])} ({span(ends, level, said=amount)})")
-        for axis, ends in (best.needed or {}).items()
-    ]
+    found = []
+    for axis, ends in (best.needed or {}).items():
+        told = span(ends, level, said=amount) if math.isfinite(ends[0]) else "in nearly all draws no amount does"
+        found.append((heads[axis], f"{amount(best.sizes[axis])} ({told})"))
+    return found
 
 
 def _paid(option: Option) -> list[tuple[str, float]]:
@@ -86,7 +89,7 @@ def _others(advice: Advice) -> list[str]:
         else:
             cells.append(money(option.cost.total))
         cells += [amount(option.sizes[axis]) if axis in option.sizes else "none" for axis in axes]
-        name = choice_words(option.recipe, option.sizes.get("n_params"), option.teacher)
+        name = choice_words(option.recipe, option.sizes.get("n_params"), option.teacher, option.student)
         kind = "" if option.kind in ("choice", "closest") else f" ({option.kind} bought)"
         rows.append([*cells, name + kind])
     more = len(advice.others) - _SHOWN

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from tippingpoint.advice.cost import Bill
 
 __all__ = ["Advice", "Option"]
+
+
+def _finite(ends: tuple[float, float]) -> list[float | None]:
+    """Return the ends as JSON knows them: None where one is open."""
+    return [end if math.isfinite(end) else None for end in ends]
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,9 @@ class Option:
         Share of the draws in which it reaches the target; None for a budget.
     needed : dict of str to (float, float) or None
         For a target: by amount that can be bought the interval of what the target needs of it in all, the other amounts
-        as in ``sizes``; infinite above where too many draws never reach it. None for a budget.
+        as in ``sizes``; infinite where an end never reaches it. None for a budget.
+    student : str or None
+        The model's name where it has a law of its own (public models), else None.
     """
 
     kind: str
@@ -63,6 +71,7 @@ class Option:
     probability_beats: float | None = None
     probability_target: float | None = None
     needed: dict[str, tuple[float, float]] | None = None
+    student: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -70,6 +79,7 @@ class Option:
             "kind": self.kind,
             "recipe": self.recipe,
             "teacher": self.teacher,
+            "student": self.student,
             "sizes": dict(self.sizes),
             "bought": dict(self.bought),
             "cost": self.cost.to_dict(),
@@ -80,7 +90,7 @@ class Option:
             "probability_best": self.probability_best,
             "probability_beats": self.probability_beats,
             "probability_target": self.probability_target,
-            "needed": None if self.needed is None else {axis: list(ends) for axis, ends in self.needed.items()},
+            "needed": None if self.needed is None else {axis: _finite(ends) for axis, ends in self.needed.items()},
         }
 
 
@@ -109,7 +119,8 @@ class Advice:
         For a target, the share of the draws in which it is reached: at the floor where the floor is above the target,
         else at the closest option; for a target that is reached, at the best option.
     laws : tuple of dict
-        For each recipe and teacher ``recipe``, ``teacher``, ``law``, ``axes``, ``n_runs``, ``status``, ``floor``.
+        For each recipe, teacher and public model ``recipe``, ``teacher``, ``student``, ``law``, ``axes``, ``n_runs``,
+        ``status``, ``floor``.
     warnings, notes : tuple of str
         What limits it; what was decided or set aside on the way.
     """
