@@ -115,16 +115,16 @@ def describe(task: Task) -> dict[str, float]:
     Returns
     -------
     dict
-        ``n_params`` (of the trunk), ``n_params_head`` (of the classifier), ``n_steps`` (fits), ``flops`` (the trunk's
-        forward passes of the subset's images, and the fits, as far as can be known) and ``guidance_flops`` (0).
+        ``n_params`` (of the trunk), ``n_params_head`` (of the classifier), ``n_steps`` (fits), ``flops`` (of the fits,
+        as far as can be known: the features are there) and ``guidance_flops`` (0).
     """
-    n_params, n_head, forward = _measure(task)
+    n_params, n_head, _ = _measure(task)
     n_fits = len(L2) + 1
     return {
         "n_params": n_params,
         "n_params_head": n_head,
         "n_steps": n_fits,
-        "flops": _flops(task["n_images"], n_head, forward, n_fits * EVALUATIONS),
+        "flops": _fit_flops(task["n_images"], n_head, n_fits * EVALUATIONS),
         "guidance_flops": 0.0,
     }
 
@@ -135,9 +135,9 @@ def _measure(task: Task) -> tuple[int, int, int]:
     return measure_model(task["model"], data["image_size"], data["channels"], n_classes)
 
 
-def _flops(n_images: int, n_head: int, forward: int, evaluations: int) -> float:
-    """Return the FLOPs of features and fits: loss and gradient are two products of images and weights."""
-    return float(n_images * (forward + 4 * n_head * evaluations))
+def _fit_flops(n_images: int, n_head: int, evaluations: int) -> float:
+    """Return the FLOPs of fits: loss and gradient are two products of images and weights."""
+    return float(4 * n_images * n_head * evaluations)
 
 
 def execute(task: Task, parents: Mapping[str, Path], report: Report | None = None) -> dict[str, Any]:
@@ -155,7 +155,8 @@ def execute(task: Task, parents: Mapping[str, Path], report: Report | None = Non
     Returns
     -------
     dict
-        As ``lab.tasks.execute`` returns it, with ``l2`` and ``n_features``.
+        As ``lab.tasks.execute`` returns it, with ``l2`` and ``n_features``. Its ``flops`` are what so many labels cost
+        somebody who has nothing yet: the features of these images, and the fits.
 
     Raises
     ------
@@ -183,7 +184,7 @@ def execute(task: Task, parents: Mapping[str, Path], report: Report | None = Non
         "n_features": features.train.shape[1],
         "l2": probe.l2,
         "n_steps": len(L2) + 1,
-        "flops": _flops(len(chosen), n_head, forward, probe.evaluations),
+        "flops": float(forward * len(chosen)) + _fit_flops(len(chosen), n_head, probe.evaluations),
         "teacher_flops": 0.0,
         "n_guided": 0,
         "wall_s": time.perf_counter() - started,
