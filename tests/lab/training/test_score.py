@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tippingpoint.lab.training.score import fit_temperature, passes, score
+from tippingpoint.lab.training.score import fit_temperature, passes, predict_logits, score
 
 
 class Fixed(nn.Module):
@@ -68,3 +68,16 @@ def test_temperature_undoes_overconfidence() -> None:
     assert found.cross_entropy_calibrated is not None
     assert found.cross_entropy_calibrated < found.cross_entropy
     assert found.temperature == pytest.approx(temperature, rel=1e-12)
+
+
+def test_a_model_is_moved_to_where_its_images_are() -> None:
+    """Teachers are scored before a training has moved them to its device."""
+    moved: list[object] = []
+
+    class Noting(Fixed):
+        def to(self, *where: object, **_: object) -> Noting:
+            moved.extend(where)
+            return self
+
+    predict_logits(Noting(np.eye(3)), images(3), device="cpu")
+    assert moved == ["cpu"]

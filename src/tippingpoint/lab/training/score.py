@@ -59,7 +59,7 @@ def predict_logits(
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """Return the logits of a model, (n, C), on the CPU in float64; images are gathered batch by batch."""
-    model.eval()
+    model.to(device).eval()
     with torch.inference_mode():
         parts = [
             model(as_batch(images[first : first + batch_size], device)).double().cpu()
@@ -124,7 +124,7 @@ def score(
     Parameters
     ----------
     model : nn.Module
-        Is put in evaluation mode.
+        Is moved to the device and put in evaluation mode.
     images, labels : ImagesView or ndarray, and ndarray
         The test set: uint8 (n, height, width, channels) and int64 (n,).
     calibration : tuple of the same, optional
