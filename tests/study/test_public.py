@@ -11,12 +11,14 @@ import jsonschema
 import pytest
 
 import tippingpoint
+from tippingpoint.advice.next_study import extra_cells, read_cells
 from tippingpoint.errors import ConfigError
 from tippingpoint.study.endpoint import endpoint_numbers
 from tippingpoint.study.execute import run_study
 from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study
 from tippingpoint.study.plan import plan_study
+from tippingpoint.study.publish import write_cells
 
 Load = Callable[..., Study]
 STUDY = """\
@@ -116,6 +118,18 @@ def test_a_run_publishes_no_row_for_features(load: Load, tmp_path: Path, environ
     jsonschema.validate(json.loads((tmp_path / "progress.json").read_text(encoding="utf-8")), progress)
     again = run_study(study, tmp_path, workers=1, environment=environment)
     assert (again.state, again.trained) == ("done", 0)
+
+
+def test_further_blocks_share_the_features(load: Load, tmp_path: Path) -> None:
+    grid = build_grid(load(STUDY))
+    write_cells(tmp_path, grid, dict.fromkeys(grid.cells, "todo"), {}, {})
+    cells = read_cells(tmp_path)
+    more = extra_cells(cells, 2)
+    assert len(more) == 2 * (len(cells) - 4) // 2, "a block each, without the four that all blocks share"
+    assert {cell["kind"] for cell in more} == {"finetune", "probe"}
+    known = {str(cell["key"]) for cell in [*cells, *more]}
+    assert all(parent in known for cell in more for parent in cell["inputs"]["parents"].values())
+    assert {cell["inputs"]["where"]["seed"] for cell in more} == {2, 3}
 
 
 def test_weights_that_were_not_fetched(load: Load, tmp_path: Path) -> None:
