@@ -125,6 +125,20 @@ def test_flops_count_the_attention_of_timms_transformers() -> None:
     assert forward_flops(ours, 56, 1) == forward_flops(theirs, 56, 1)
 
 
+def test_flops_of_fused_attention_are_counted_on_every_device() -> None:
+    """A ViT of timm's as it comes, whose attention is one fused call on a CPU."""
+    plain = timm.create_model("vit_tiny_patch16_224", img_size=56, in_chans=1, num_classes=4, **VIT["arguments"])
+    assert plain.blocks[0].attn.fused_attn
+    assert forward_flops(plain, 56, 1) == measure_model(VIT, 56, 1, 4)[2]
+
+
+def test_heads_of_one_width_start_alike_whatever_the_trunk() -> None:
+    deeper = {"timm": "resnet34", "arguments": RESNET["arguments"]}
+    first, other = build(RESNET).state_dict(), build(deeper).state_dict()
+    assert torch.equal(first["fc.weight"], other["fc.weight"])
+    assert not torch.equal(first["fc.weight"], build(RESNET, seed=4).state_dict()["fc.weight"])
+
+
 def test_batch_statistics_belong_to_the_weights() -> None:
     """Training moves them; they are in the state, and are no parameters."""
     model = build(RESNET)

@@ -35,7 +35,7 @@ def test_teachers_whose_maps_do_not_fit_are_named_before_any_compute(
 
 def test_every_teacher_that_does_not_fit_is_named() -> None:
     with pytest.raises(ConfigError) as caught:
-        check_guidance(SMALL, [CNN, {**SMALL, "patch_size": 4}, {**SMALL, "depth": 5}], 1.0, 28, 3)
+        check_guidance(SMALL, [CNN, {**SMALL, "patch_size": 4}, {**SMALL, "depth": 5}, CNN], 1.0, 28, 3)
     assert len(caught.value.faults) == 2
 
 
