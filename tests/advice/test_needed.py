@@ -13,6 +13,7 @@ import pytest
 import tippingpoint as tp
 from tippingpoint.advice.choices import Choice, Found
 from tippingpoint.advice.family import Family
+from tippingpoint.advice.hinges import choice_words
 from tippingpoint.advice.needed import needed_of
 from tippingpoint.advice.question import checked
 from tippingpoint.advice.search import Amounts
@@ -135,3 +136,23 @@ def test_public_models_have_laws_of_their_own() -> None:
     shared = ask(frame.assign(recipe="scratch"), 0.2)
     assert [law["student"] for law in shared.laws] == [None]
     assert shared.laws[0]["axes"] == ["n_params", "n_finetune"]
+
+
+def test_a_target_that_is_not_reached_is_told_from_where_on_it_might_be() -> None:
+    frame = simulate(0.02, 0.05)
+    found = ask(frame, 0.0215)
+    assert found.best is None
+    (closest,) = found.others
+    low, high = closest.needed["n_finetune"]
+    assert 800 < low < math.inf
+    assert math.isinf(high)
+    assert (
+        f"interval of {choice_words('public_frozen', closest.sizes['n_params'], None, closest.student)} reaches the"
+        in (found.hinges[-1])
+    )
+    assert found.hinges[-1].endswith(f"at {low:,.0f} labels; the upper end never does.")
+    below = ask(frame, 0.001)
+    assert below.best is None
+    assert all("lower end" not in hinge for hinge in below.hinges) == math.isinf(
+        below.others[0].needed["n_finetune"][0]
+    )

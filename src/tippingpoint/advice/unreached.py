@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tippingpoint.advice.choices import Found, choices_of, corner, models_of
 from tippingpoint.advice.family import AMOUNTS, Family
-from tippingpoint.advice.hinges import with_amounts
+from tippingpoint.advice.hinges import choice_words_of, with_amounts
 from tippingpoint.advice.options import draws_of, endless, option_of
 from tippingpoint.advice.question import Question
-from tippingpoint.advice.result import Advice
+from tippingpoint.advice.result import Advice, Option
 from tippingpoint.advice.words import join, percent, score, sized, span, things
 from tippingpoint.boundary.words import target_words
 
@@ -57,7 +58,7 @@ def not_reached(
         sentence=sentence,
         best=None,
         others=(option,),
-        hinges=(hint,),
+        hinges=(hint, *_at_best(closest, option, question)),
         sensitivity=(),
         reachable=False,
         probability_reachable=chance,
@@ -65,6 +66,22 @@ def not_reached(
         warnings=tuple(f"{lowest.choice.family.name}: {told}" for told in lowest.choice.family.law.warnings_),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _at_best(closest: Found, option: Option, question: Question) -> list[str]:
+    """Say from where on the lower end of the interval reaches the target, where it does."""
+    told = []
+    for axis, (low, high) in (option.needed or {}).items():
+        if not math.isfinite(low):
+            continue
+        others = [sized(option.sizes[other], other) for other in AMOUNTS if other in option.sizes and other != axis]
+        given = f" with {join(others)}" if others else ""
+        end = f"the upper end does at {sized(high, axis)}" if math.isfinite(high) else "the upper end never does"
+        told.append(
+            f"The lower end of the {100 * question.level:g}% interval of {choice_words_of(closest)}{given} reaches the "
+            f"target at {sized(low, axis)}; {end}."
+        )
+    return told
 
 
 def _buyable(found: Found, question: Question) -> tuple[str, ...]:
