@@ -150,7 +150,8 @@ def test_a_target_that_is_not_reached_is_told_from_where_on_it_might_be() -> Non
         f"interval of {choice_words('public_frozen', closest.sizes['n_params'], None, closest.student)} reaches the"
         in (found.hinges[-1])
     )
-    assert found.hinges[-1].endswith(f"at {low:,.0f} labels; the upper end never does.")
+    end = "never does." if math.isinf(high) else f"does at {high:,.0f} labels."
+    assert found.hinges[-1].endswith(f"at {low:,.0f} labels; the upper end {end}")
     below = ask(frame, 0.001)
     assert below.best is None
     assert all("lower end" not in hinge for hinge in below.hinges) == math.isinf(
