@@ -145,11 +145,9 @@ def test_a_target_that_is_not_reached_is_told_from_where_on_it_might_be() -> Non
     (closest,) = found.others
     low, high = closest.needed["n_finetune"]
     assert 800 < low < math.inf
-    assert math.isinf(high)
-    assert (
-        f"interval of {choice_words('public_frozen', closest.sizes['n_params'], None, closest.student)} reaches the"
-        in (found.hinges[-1])
-    )
+    assert high > 8000, "else it could have been advised"
+    words = choice_words("public_frozen", closest.sizes["n_params"], None, closest.student)
+    assert f"interval of {words} reaches the" in found.hinges[-1]
     end = "never does." if math.isinf(high) else f"does at {high:,.0f} labels."
     assert found.hinges[-1].endswith(f"at {low:,.0f} labels; the upper end {end}")
     below = ask(frame, 0.001)
