@@ -103,6 +103,8 @@ def test_a_run_publishes_no_row_for_features(load: Load, tmp_path: Path, environ
     planned = plan_study(study, tmp_path).to_dict()
     outcome = run_study(study, tmp_path, workers=2, environment=environment)
     assert (outcome.state, outcome.trained, outcome.n_rows) == ("done", planned["cells"], planned["rows"])
+    disk = {group["kind"]: group["disk_bytes"] / group["cells"] for group in planned["groups"]}
+    assert disk["features"] - disk["probe"] == 4 * 1300 * (50 // 5 - 1), "float32 of the stand-in's 1300 images"
     with (tmp_path / "runs.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     frozen = [row for row in rows if row["recipe"] == "public_frozen"]

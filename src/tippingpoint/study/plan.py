@@ -170,6 +170,7 @@ def plan_study(
     large = max((cell.estimate.work / cell.estimate.n_steps for cell in todo if shape_of(cell) not in rates), default=0)
     if timing and large:
         notes.append(f"A step takes up to {large:.2g} FLOPs, too many to time here: state FLOPs a second with --rate.")
+    arrays = _features_sizes(study, grid)
     groups: dict[tuple[str, str], Group] = {}
     times: list[float] = []
     for cell in grid.cells.values():
@@ -181,6 +182,7 @@ def plan_study(
             continue
         group.reasons[reasons[cell.key]] += 1
         _add_cost(group, cell, seconds := _seconds(study, cell, rates))
+        group.disk += arrays.get(cell.key, 0)
         times.append(seconds or 0.0)
     count = workers or usable_cores()
     wall = max([sum(times) / count, *times]) if all(group.seconds is not None for group in groups.values()) else None
@@ -244,6 +246,17 @@ def _add_cost(group: Group, cell: Cell, seconds: float | None) -> None:
     kept = cell.kind == "pretrain" or "keep_weights" in cell.task
     group.disk += CELL_OVERHEAD + (4 * (cost.n_params + cost.n_params_head) if kept else 0)
     group.seconds = None if group.seconds is None or seconds is None else group.seconds + seconds
+
+
+def _features_sizes(study: Study, grid: Grid) -> dict[str, int]:
+    """Return the bytes of every cell of features: four a number, as many numbers as a class of its probe has weights."""
+    sizes = {}
+    for cell in grid.cells.values():
+        if cell.kind == "probe":
+            facts = study.images[cell.task["data"]["name"]]
+            n_images = facts.n_pool + facts.n_validation + facts.n_test
+            sizes[cell.parents["features"]] = 4 * n_images * (cell.estimate.n_params_head // facts.n_classes - 1)
+    return sizes
 
 
 def _rates(
