@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tippingpoint.errors import ConfigError
-from tippingpoint.lab.models import DeiTShape, build_deit
+from tippingpoint.lab.models import DeiTShape, build_deit, build_model, save_model
+from tippingpoint.lab.models.export import export_model
 from tippingpoint.lab.models.pixels import normalisation_of, set_normalisation
 from tippingpoint.lab.models.weights import find_weights, load_weights, published_name, resolve_weights, weights_folder
 
@@ -139,6 +140,25 @@ def test_a_file_of_ours_says_its_own_scale(tmp_path: Path) -> None:
     larger = build_deit(DeiTShape(2, head_dim=4, depth=1, patch_size=4, image_size=12, channels=1), 3, 1)
     load_weights(larger, tmp_path / "w.safetensors")
     assert larger.pos_embed.shape[1] == 10
+
+
+@pytest.mark.parametrize("scale", [None, {"mean": [0.2], "std": [0.4]}])
+def test_what_one_study_exports_is_public_weights_for_another(
+    tmp_path: Path, scale: dict[str, list[float]] | None
+) -> None:
+    spec, image = {"timm": "resnet18", "arguments": NARROW}, {"image_size": 16, "channels": 1}
+    trained = build_model(spec, **image, n_classes=6, seed=0)
+    set_normalisation(trained, scale)
+    save_model(trained, tmp_path, spec, **image, n_classes=6)
+    export_model(tmp_path, tmp_path / "out.safetensors", {})
+    found = resolve_weights("resnet18", str(tmp_path / "out.safetensors"))
+    weights = {"path": str(found.path), "sha256": found.sha256}
+    model = build_model({**spec, "weights": weights}, **image, n_classes=3, seed=1).eval()
+    model.reset_classifier(0)
+    trained.eval().reset_classifier(0)
+    pixels = torch.rand(4, 1, 16, 16) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(model(pixels), trained(pixels), rtol=1e-5, atol=1e-6)
 
 
 def test_all_that_differs_is_told_at_once(tmp_path: Path) -> None:
