@@ -97,7 +97,7 @@ def export_model(folder: Path, path: Path, about: Mapping[str, Any]) -> dict[str
         "n_classes": stored.n_classes,
         **about,
     }
-    # One key alone: safetensors writes several in any order. As public weights of another study the file says its scale.
+    # One key alone: safetensors writes several in any order. As another study's weights the file says its scale.
     scaled = dump_json({"schema_version": EXPORT_VERSION, "normalisation": scale})
     write_atomic(path, save(state, metadata={"tippingpoint": scaled}))
     write_atomic(path.with_suffix(".json"), dump_json(told, indent=1) + "\n")
