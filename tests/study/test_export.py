@@ -47,10 +47,11 @@ def study(tmp_path: Path) -> Path:
     root = tmp_path / "study"
     (root / "cells").mkdir(parents=True)
     keys = [committed(root, "scratch", 1), committed(root, "scratch", 2), committed(root, "smoothed", 1)]
-    committed(root, "scratch", 1, "finetune")
+    bare = committed(root, "scratch", 1, "finetune")  # a cell without weights
     rows = [("scratch", "pretrained", 1, 0.1), ("scratch", "pretrained", 2, 0.2), ("smoothed", "pretrained", 1, 0.15)]
     rows += [("scratch", "finetuned", 1, 0.01), ("no_pretraining", "finetuned", 1, 0.4)]
-    found = [*keys, keys[0], ""]
+    rows += [("public_frozen", "finetuned", 1, 0.3)]
+    found = [*keys, keys[0], "", bare]
     with (root / "runs.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS, restval="")
         writer.writeheader()
