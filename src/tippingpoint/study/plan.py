@@ -249,7 +249,7 @@ def _add_cost(group: Group, cell: Cell, seconds: float | None) -> None:
 
 
 def _features_sizes(study: Study, grid: Grid) -> dict[str, int]:
-    """Return the bytes of every cell of features: four a number, as many numbers as a class of its probe has weights."""
+    """Return the bytes of every cell of features: four a number, as many numbers as a class of its probe weighs."""
     sizes = {}
     for cell in grid.cells.values():
         if cell.kind == "probe":
