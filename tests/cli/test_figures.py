@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tippingpoint.cli import main
+from tippingpoint.report import KINDS
 
 RECIPES = {"scratch": (16.0, 0.5), "distilled": (8.0, 0.42)}
 
@@ -33,10 +36,14 @@ def test_figures_are_saved_in_every_format(runs: Path, tmp_path: Path, capsys: p
     assert {"concept.pdf", "concept.png", "captions.md"} <= {path.name for path in (tmp_path / "f").iterdir()}
 
 
-def test_json_is_one_object(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_one_object_of_the_schema(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["figures", str(runs), "-o", str(tmp_path), "--only", "predicted", "--format", "svg", "--json"]
     assert main([*command, "--resamples", "5"]) == 0
     found = json.loads(capsys.readouterr().out)
+    schema = json.loads((resources.files("tippingpoint") / "schemas" / "figures.schema.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(found, schema)
+    assert schema["properties"]["figures"]["items"]["properties"]["kind"]["enum"] == list(KINDS)
     assert {one["kind"] for one in found["figures"]} == {"predicted"}
     assert all(Path(file).is_file() for one in found["figures"] for file in one["files"])
 

@@ -38,7 +38,7 @@ def advice(plans: tuple[Plan, ...]) -> Html:
         "how sure the choice is. Models are those that were run. Prices are in any one currency."
     )
     best = offers[0] if offers else None
-    answer = f"With {where}: {best.name}, expected {plan.scored}: {_told(best.value, plan)}." if best else ""
+    answer = f"{best.name}: expected {plan.scored}, {_told(best.value, plan)}, with {where}." if best else ""
     heads: tuple[str | Cell, ...] = (
         "recipe",
         Cell(f"expected {plan.target.replace('_', '-')}", "number"),
@@ -55,6 +55,7 @@ def advice(plans: tuple[Plan, ...]) -> Html:
         paragraph(text),
         Html('<div id="plan-controls" class="controls" hidden></div>'),
         Html(f'<p id="plan-answer" class="lead" role="status">{safe(answer)}</p>'),
+        Html('<div id="plan-chart" class="chart" hidden></div>'),
         shown,
         Html('<ul id="plan-more" class="muted"></ul>'),
         Html(f'<script type="application/json" id="plans">{data}</script>'),

@@ -204,6 +204,7 @@ def reading(analysis: Analysis) -> Html:
         ("Boundary, crossing", "a size at which the difference of two recipes is zero: their tipping point."),
         ("Regime", "where the second recipe helps: always, never, below or above one crossing, or between two."),
         (f"{level} interval", "a range made so that it holds the truth in that share of studies, if the law is right."),
+        ("Point", "point at it, tap it, or focus its figure and press the arrow keys, to see the runs behind it."),
         ("Seed block", "one draw of images, weights and order shared by all recipes: the unit that is independent."),
         ("Floor, exponent", "the part no data removes; how fast a term falls: 0.5 means four times the data halve it."),
         ("Exploratory", "looked at after the fact; of many looks some show a difference by chance, so p is adjusted."),

@@ -69,7 +69,9 @@ class LawPanel(NamedTuple):
 
 def place_of(result: LawResult) -> str:
     """Return what a law's runs were scored on, in a few words."""
-    return "upstream test set" if result.stage == "pretrained" else f"fine-tuned: {result.downstream or 'all'}"
+    if result.stage == "pretrained":
+        return "upstream test set"
+    return f"fine-tuned: {result.downstream}" if result.downstream else "all runs"
 
 
 def law_panels(
@@ -109,7 +111,8 @@ def law_panels(
             part = part[part[other] == largest]
             note = f"at {exact_size(largest)} {axis_words(other)}"
         series = _series(result, part, along, analysis.level if level is None else level)
-        panels.append(LawPanel(place_of(result), axis_words(along), label_of(target), note, series))
+        if series:  # else no two of its runs differ along the axis alone
+            panels.append(LawPanel(place_of(result), axis_words(along), label_of(target), note, series))
     return tuple(panels)
 
 

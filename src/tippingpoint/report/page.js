@@ -17,6 +17,14 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Make a part of a drawing, as `make` does an element. */
+function drawn(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
 const grouped = (value) => Number(value).toLocaleString("en-US", { maximumFractionDigits: 0 });
 const digits = (value, count) =>
   Number.isFinite(value) ? value.toLocaleString("en-US", { maximumSignificantDigits: count }) : "–";
@@ -177,11 +185,7 @@ class Figure {
 
   ring(mark) {
     this.svg.querySelector(".ring")?.remove();
-    const ring = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-    for (const [name, value] of Object.entries({ class: "ring", cx: mark.x, cy: mark.y, r: 6 })) {
-      ring.setAttribute(name, value);
-    }
-    this.svg.append(ring);
+    this.svg.append(drawn("circle", { class: "ring", cx: mark.x, cy: mark.y, r: 6 }));
   }
 
   hide() {
@@ -376,6 +380,7 @@ function unpacked(plan) {
 
 const SIZES = { n_pretrain: "pretraining images", n_finetune: "fine-tuning images", n_params: "parameters" };
 const PRICES = { image: "price of a pretraining image", label: "price of a labelled image", gpu_hour: "price of a GPU-hour" };
+const LOOKS = [["blue", ""], ["vermillion", "8 4"], ["green", "2 3"], ["purple", "9 3 2 3"], ["olive", "5 2"]];
 const FAR = 10; // how far beyond the data a slider goes, as `advise` does
 const SURE = 0.8; // share of draws from which the best is called so without a second name
 const STEPS = 600;
@@ -387,6 +392,7 @@ class Planner {
     this.sizes = {};
     this.prices = { image: 0, label: 0, gpu_hour: 0 };
     this.choose(0);
+    addEventListener("resize", () => this.show());
   }
 
   choose(place) {
@@ -401,7 +407,8 @@ class Planner {
       ...this.plans.map((plan, index) => make("option", { value: index, selected: index === place }, plan.scored)),
     );
     const controls = Object.keys(SIZES).filter((axis) => this.plan.levels[axis]).map((axis) => this.size(axis));
-    const priced = Object.keys(PRICES).filter((name) => name !== "gpu_hour" || this.plan.flops_per_hour);
+    const known = { image: this.plan.levels.n_pretrain, label: this.plan.levels.n_finetune, gpu_hour: this.plan.flops_per_hour };
+    const priced = Object.keys(PRICES).filter((name) => known[name]);
     byId("plan-controls").replaceChildren(
       make("div", { class: "control" }, make("label", { for: "plan-set" }, "what is scored"), choice),
       ...controls,
@@ -476,18 +483,20 @@ class Planner {
     byId("plan-answer").textContent = best ? this.sentence(best, offers) : "No recipe was run with a model of this size.";
     byId("plan-rows").replaceChildren(...offers.map((offer) => this.row(offer, offer === best)));
     const notes = [...(best ? this.steps(best) : []), ...this.limits(offers)];
+    this.chart(offers);
     byId("plan-more").replaceChildren(...notes.map((note) => make("li", {}, note)));
   }
 
   sentence(best, offers) {
-    const level = `${digits(100 * this.plan.level, 3)}% interval ${this.told(best.low)} to ${this.told(best.high)}`;
-    const where = Object.entries(this.plan.levels).map(([axis]) => `${grouped(this.sizes[axis])} ${SIZES[axis]}`).join(", ");
+    const where = Object.keys(this.plan.levels).map((axis) => `${grouped(this.sizes[axis])} ${SIZES[axis]}`);
+    const interval = `${digits(100 * this.plan.level, 3)}% interval ${this.told(best.low)} to ${this.told(best.high)}`;
+    const sure = offers.length > 1 ? `, best in ${digits(100 * best.chance, 2)}% of the draws` : "";
     const cost = best.cost > 0 ? `, for ${digits(best.cost, 4)}` : "";
     const rival = offers.reduce((a, b) => (b !== best && (a === best || b.chance > a.chance) ? b : a), best);
     const close = rival !== best && best.chance < SURE && rival.chance > 1 - SURE;
-    const doubt = close ? ` ${rival.name} is best in ${digits(100 * rival.chance, 2)}%: the runs do not settle it.` : "";
-    const sure = `best in ${digits(100 * best.chance, 2)}% of the draws`;
-    return `With ${where}: ${best.name}, expected ${this.plan.scored}: ${this.told(best.value)} (${level}), ${sure}${cost}.${doubt}`;
+    const doubt = close ? ` In ${digits(100 * rival.chance, 2)}% it is ${rival.name}: the runs do not settle it.` : "";
+    const value = `${this.plan.measure} ${this.told(best.value)} (${interval})`;
+    return `${best.name}: expected ${value}${sure}${cost}.${doubt} That is with ${where.join(", ")}.`;
   }
 
   row(offer, best) {
@@ -498,7 +507,56 @@ class Planner {
       number(offer.chance, `${digits(100 * offer.chance, 2)}%`),
       ...["cost", "images", "labels", "compute"].map((part) => number(offer[part], digits(offer[part], 4))),
     ];
-    return make("tr", { class: best ? "best" : null }, make("th", { scope: "row" }, offer.name), ...cells);
+    const line = drawn("svg", { class: "swatch", viewBox: "0 0 26 10", "aria-hidden": "true" }, drawn("path", { d: "M0 5H26", ...this.look(offer) }));
+    return make("tr", { class: best ? "best" : null }, make("th", { scope: "row" }, line, offer.name), ...cells);
+  }
+
+  /** The colour and dash of a recipe, in the chart and beside its name. */
+  look(offer) {
+    const place = this.plan.laws.indexOf(offer.law) % LOOKS.length;
+    return { fill: "none", stroke: `var(--${LOOKS[place][0]})`, "stroke-width": 2, "stroke-dasharray": LOOKS[place][1] };
+  }
+
+  /** Draw what every recipe comes to over the pretraining images, all else as chosen. */
+  chart(offers) {
+    const levels = this.plan.levels.n_pretrain;
+    const frame = byId("plan-chart");
+    frame.hidden = !levels || levels.length < 2 || offers.length === 0;
+    if (frame.hidden) return;
+    const [width, height, left, bottom, top] = [Math.max(260, frame.clientWidth), 250, 52, 36, 12];
+    const here = this.sizes.n_pretrain;
+    const ends = [Math.min(levels[0], here), Math.max(levels.at(-1), here)];
+    const xs = Array.from({ length: 41 }, (_, step) => ends[0] * (ends[1] / ends[0]) ** (step / 40));
+    const at = xs.map((n) => new Map(offersAt(this.plan, { ...this.sizes, n_pretrain: n }, this.prices).map((one) => [one.name, one])));
+    const values = at.flatMap((offersThere) => [...offersThere.values()].flatMap((one) => [one.value, one.low, one.high]));
+    const [least, most] = [Math.min(...values), Math.max(...values)];
+    const x = (n) => left + ((width - left - 30) * Math.log(n / ends[0])) / Math.log(ends[1] / ends[0]);
+    const y = (value) => top + ((height - top - bottom) * (most - value)) / (most - least || 1);
+    const path = (points) => `M${points.map(([n, value]) => `${x(n).toFixed(1)} ${y(value).toFixed(1)}`).join("L")}`;
+    const text = (words, attributes) => drawn("text", { "font-size": 12, fill: "var(--muted)", ...attributes }, words);
+    const parts = [];
+    for (let step = 0; step <= 4; step++) {
+      const value = least + ((most - least) * step) / 4;
+      parts.push(drawn("path", { d: `M${left} ${y(value)}H${width - 30}`, stroke: "var(--line)" }));
+      parts.push(text(this.told(value, 2), { x: left - 6, y: y(value) + 4, "text-anchor": "end" }));
+    }
+    let free = Infinity; // ticks from the largest size down, where there is room
+    for (const size of [...levels].reverse()) {
+      if (x(size) > free) continue;
+      free = x(size) - 52;
+      parts.push(text(grouped(size), { x: x(size), y: height - bottom + 16, "text-anchor": "middle" }));
+    }
+    parts.push(text("pretraining images", { x: (left + width) / 2, y: height - 4, "text-anchor": "middle" }));
+    for (const offer of offers) {
+      const there = xs.map((n, place) => [n, at[place].get(offer.name)]);
+      const band = [...there.map(([n, one]) => [n, one.low]), ...there.reverse().map(([n, one]) => [n, one.high])];
+      const look = this.look(offer);
+      parts.push(drawn("path", { d: `${path(band)}Z`, fill: look.stroke, "fill-opacity": 0.13 }));
+      parts.push(drawn("path", { d: path(there.map(([n, one]) => [n, one.value])), ...look }));
+    }
+    parts.push(drawn("path", { d: `M${x(here)} ${top}V${height - bottom}`, stroke: "var(--ink)", "stroke-dasharray": "4 3" }));
+    const label = `Expected ${this.plan.measure} of each recipe over the pretraining images; the table has the numbers at your sizes.`;
+    frame.replaceChildren(drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label }, ...parts));
   }
 
   /** Say what doubling each amount, or the next model, would bring to the best recipe. */

@@ -174,6 +174,7 @@ class Plan(NamedTuple):
         return {
             "scored": self.scored,
             "target": self.target,
+            "measure": target_words(self.target),
             "level": self.level,
             "flops_per_hour": self.flops_per_hour,
             "levels": self.levels,
@@ -255,8 +256,8 @@ def _plan(
         laws = tuple(_plan_law(family, place) for place, family in enumerate(families))
     except (TippingPointError, ArithmeticError, np.linalg.LinAlgError):
         return None
-    where = f"fine-tuned on {downstream}" if downstream else "upstream test set" if stage == "pretrained" else "runs"
-    return Plan(f"{target_words(target)}, {where}", target, laws, measured_speed(rows), analysis.level)
+    where = f", fine-tuned on {downstream}" if downstream else ", upstream test set" if stage == "pretrained" else ""
+    return Plan(f"{target_words(target)}{where}", target, laws, measured_speed(rows), analysis.level)
 
 
 def _plan_law(family: Family, place: int) -> PlanLaw:

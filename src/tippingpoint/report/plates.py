@@ -344,6 +344,8 @@ def save_plates(
         if progress is not None:
             progress(plate, paths)
     if not written:
-        asked = joined(only or KINDS)
-        raise InputError(f"{analysis.source}: these runs do not allow the figure {asked}; choose another with --only.")
+        asked = (
+            f"the figures {joined(only)}; choose others with --only" if only else "any figure; add runs of more sizes"
+        )
+        raise InputError(f"{analysis.source}: these runs do not allow {asked}.")
     return [*written, write_atomic(Path(folder) / "captions.md", "\n".join(captions))]

@@ -110,7 +110,9 @@ def _means_in_words(finding: Finding) -> str:
 def declared(analysis: Analysis) -> Html:
     """Return what the study said it would look at before it ran."""
     finding = analysis.primary
-    if finding is None or not analysis.declared:
+    if finding is None:
+        return Html("")
+    if not analysis.declared:
         text = (
             "No endpoint was declared before the runs. The comparison above is the first that the table allows; treat "
             "it as exploratory: of many looks, some show a difference by chance."
