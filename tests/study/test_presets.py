@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +17,13 @@ from tippingpoint.errors import ConfigError
 from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study, load_study
 from tippingpoint.study.plan import plan_study
+from tippingpoint.study.runners.worker import run_cell
 
 Load = Callable[..., Study]
-COMPUTED = ["paper", "paper-baseline", "paper-boundary", "paper-alpha", "scale-up", "reuse", "schedule"]
-ABSENT = ["paper", "paper-baseline", "paper-boundary", "paper-alpha", "scale-up"]
+ABSENT = ["paper", "paper-baseline", "paper-boundary", "paper-alpha", "paper-resnet", "domain-shift", "scale-up"]
+SMALL = ["terms", "rich-teacher", "finetune-boundary", "depth-width", "batch", "large-to-small", "schedule", "reuse"]
+COMPUTED = [*ABSENT, *SMALL]
+WITH_WORKERS = "terms"  # the one whose toy has worker processes
 TOYS = ("digits[0-4]", "digits[5-9]", "digits[5-7]", "digits[6-8]", "digits[7-9]")
 OTHERS = "finetuning_of={beans: {batch_size: 4, learning_rate: 1e-3, length: {steps: 7}}}"
 
@@ -139,17 +143,82 @@ def test_a_view_of_an_absent_set_is_planned_too() -> None:
         load_study("scale-up", ["upstream=cifar11"], planning=True)
 
 
-def test_studies_of_several_alphas_share_what_has_no_alpha() -> None:
-    def cells(alpha: float) -> dict[str, set[str]]:
-        study = load_study("paper-alpha", [f"recipes.distilled.label_weight={alpha}"], planning=True)
-        found: dict[str, set[str]] = {}
-        for cell in build_grid(study).cells.values():
-            found.setdefault(str(cell.where["recipe"]), set()).add(cell.key)
-        return found
+def test_nine_settings_of_alpha_and_temperature_share_scratch_and_teacher() -> None:
+    study = load_study("paper-alpha", planning=True)
+    cells = [cell for cell in build_grid(study).cells.values() if cell.kind == "pretrain"]
+    asked = {
+        (cell.task["guidance"]["label_weight"], cell.task["guidance"]["temperature"])
+        for cell in cells
+        if cell.task["guidance"]
+    }
+    assert asked == {(alpha, tau) for alpha in (0.1, 0.5, 0.9) for tau in (1.0, 3.0, 5.0)}
+    blocks = 3
+    assert len(cells) == blocks * (2 + 9), "two scratch models and nine students a block"
+    for name, variant in study.config.recipes.named().items():
+        if name != "scratch":
+            assert name == f"alpha{variant.label_weight:.0%}_tau{variant.temperature:.0f}".replace("%", "")
+    chosen = {block.seed for block in load_study("paper-boundary", planning=True).config.all_blocks()}
+    assert not chosen & {block.seed for block in study.config.all_blocks()}, "fresh blocks judge"
 
-    one, other = cells(0.1), cells(0.9)
-    assert one["scratch"] == other["scratch"]
-    assert not one["distilled"] & other["distilled"]
+
+def test_seed_blocks_belong_to_one_preset_alone() -> None:
+    seen: dict[int, str] = {}
+    for name in [*SMALL, "quickstart", "standard", "paper-alpha", "paper-boundary", "paper-resnet", "domain-shift"]:
+        for block in load_study(name, planning=True).config.all_blocks():
+            assert seen.setdefault(block.seed, name) == name, (
+                f"block {block.seed} of {name} is that of {seen[block.seed]}"
+            )
+
+
+def test_the_ladder_of_depth_and_width_is_of_one_size() -> None:
+    study = load_study("depth-width")
+    cells = [cell for cell in build_grid(study).cells.values() if cell.where["recipe"] == "distilled"]
+    sizes = {cell.estimate.n_params for cell in cells}
+    assert len(sizes) == 4, "four shapes, told apart by their exact sizes"
+    assert max(sizes) / min(sizes) < 1.05
+    steps = {(cell.where["n_pretrain"], cell.estimate.n_steps) for cell in cells}
+    assert len(steps) == 4, "and of one length at each number of images"
+
+
+def test_a_rich_teacher_has_seen_more_than_its_student_and_at_the_most_images_is_the_plain_one() -> None:
+    cells = build_grid(load_study("rich-teacher")).cells
+    for cell in cells.values():
+        taught = [cells[key].task["n_images"] for role, key in cell.parents.items() if role.startswith("teacher")]
+        if cell.where["recipe"] == "rich_teacher":
+            assert taught == [7200]
+            assert cell.task["n_images"] < 7200
+        elif taught:
+            assert taught == [cell.task["n_images"]]
+
+
+def test_the_terms_differ_in_what_they_say_and_in_nothing_else() -> None:
+    cells = build_grid(load_study("terms")).cells.values()
+    tasks: dict[tuple[str, int], dict[str, Any]] = {}
+    for cell in cells:
+        if cell.kind == "pretrain" and (cell.task["n_images"], cell.task["seed"]) == (900, 60):
+            tasks[cell.where["recipe"], cell.task["model"]["heads"]] = cell.task
+    plain = tasks["distilled", 4]
+    changed: dict[str, dict[str, Any]] = {
+        "logits": {"attention_weight": 0.0},
+        "attention": {"label_weight": 1.0},
+        "shuffled": {"shuffle": "images"},
+        "shuffled_in_class": {"shuffle": "within_class"},
+    }
+    for name, change in changed.items():
+        assert tasks[name, 4] == {**plain, "guidance": {**plain["guidance"], **change}}
+
+
+def test_batches_of_16_and_of_128_share_the_pretraining() -> None:
+    said = "--set finetuning.batch_size=128 --set name=batch-128"
+    assert said in presets.read("batch"), "the command at its head is the one held here"
+    small, large = (
+        build_grid(load_study("batch", words)).cells for words in ([], ["finetuning.batch_size=128", "name=batch-128"])
+    )
+    pretrained = {key for key, cell in small.items() if cell.kind == "pretrain"}
+    assert pretrained == {key for key, cell in large.items() if cell.kind == "pretrain"}
+    assert not (small.keys() - pretrained) & large.keys()
+    batches = {cell.task["training"]["batch_size"] for key, cell in large.items() if key not in pretrained}
+    assert batches == {128}
 
 
 def test_the_two_schedules_share_all_but_the_length() -> None:
@@ -168,44 +237,116 @@ def test_the_two_schedules_share_all_but_the_length() -> None:
 
 
 def shrunk(name: str) -> dict[str, Any]:
-    """Return a preset with its recipes, models' heads and sets' roles, and digits, a tiny shape and few steps."""
+    """Return a preset with its recipes, models' names and sets' roles, and digits, tiny shapes and few steps."""
     config: dict[str, Any] = yaml.safe_load(presets.read(name))
     downstream = config.get("downstream", [])
     toys = dict(zip([config["upstream"], *downstream], TOYS, strict=False))
     config["upstream"] = toys[config["upstream"]]
     config["downstream"] = [toys[each] for each in downstream]
     config["finetuning_of"] = {toys[each]: toy(item) for each, item in config.get("finetuning_of", {}).items()}
+    config["augmentation_of"] = {toys[each]: {"crop_padding": 1} for each in config.get("augmentation_of", {})}
     most = 2 if len(downstream) < 2 else 1
-    config["n_pretrain"] = [60, 120][: min(most, len(config["n_pretrain"]))]
-    config["n_finetune"] = [40, 60][: min(most, len(config.get("n_finetune", [])))]
+    sizes = fewer(config["n_pretrain"], [60, 120][:most])
+    labels = fewer(config.get("n_finetune", []), [40, 60][:most])
+    config["n_pretrain"], config["n_finetune"] = list(sizes.values()), list(labels.values())
+    config["recipes"] = toy_recipes(config["recipes"], sizes)
     config["image"]["size"], config["validation_fraction"] = 8, 0.2
-    config["model"] = {"patch_size": 4, "depth": 1, "head_dim": 4}
+    config["model"] = {"patch_size": 4, "depth": 1, "head_dim": 4} | toy_ladder(config["model"])
     for unwanted in ("seeds", "blocks"):
         config.pop(unwanted, None)
     config["seeds"] = 1
     for training in ("pretraining", "finetuning"):
         if training in config:
             config[training] = toy(config[training])
-    if config.get("endpoint", {}).get("downstream"):
-        config["endpoint"]["downstream"] = toys[config["endpoint"]["downstream"]]
+    endpoint = config.get("endpoint", {})
+    if endpoint.get("downstream"):
+        endpoint["downstream"] = toys[endpoint["downstream"]]
+    for held, known in (("n_pretrain", sizes), ("n_finetune", labels)):
+        if held in endpoint:
+            endpoint[held] = next(iter(known.values()))
     return config
+
+
+def fewer(sizes: list[Any], toys: list[int]) -> dict[str, int]:
+    """Return which toy stands for which of the sizes: the first for the smallest, the second for the largest."""
+    ends = dict.fromkeys(map(repr, [*sizes[:1], *sizes[-1:]]))
+    return dict(zip(ends, toys, strict=False))
+
+
+def toy_recipes(recipes: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
+    """Return the recipes with their own sizes exchanged."""
+    found: dict[str, Any] = {}
+    for name, recipe in recipes.items():
+        if name == "variants":
+            found[name] = toy_recipes(recipe, sizes)
+            continue
+        found[name] = dict(recipe)
+        if "n_pretrain" in recipe:
+            found[name]["n_pretrain"] = [sizes[size] for size in map(repr, recipe["n_pretrain"]) if size in sizes]
+        if "teacher_n_pretrain" in recipe:
+            found[name]["teacher_n_pretrain"] = sizes[repr(recipe["teacher_n_pretrain"])]
+    return found
+
+
+def toy_ladder(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the ladder with its names and kinds, and tiny shapes."""
+    ladder: dict[str, Any] = {
+        name: {**entry, "arguments": {"channels": [4, 4, 8, 8], "layers": [1, 1, 1, 1]}}
+        if "timm" in entry
+        else {**entry, "depth": min(entry["depth"], 2)}
+        for name, entry in model.get("ladder", {}).items()
+    }
+    found: dict[str, Any] = {"ladder": ladder} if ladder else {}
+    return found
 
 
 def toy(training: dict[str, Any]) -> dict[str, Any]:
     return {**training, "batch_size": 8, "warmup_steps": 1, "length": {"steps": 4}}
 
 
+class Here:
+    """Trains in this process: workers would load their libraries anew for every preset."""
+
+    def __init__(self, root: Path, executor: str, *others: Any) -> None:
+        module, _, name = executor.partition(":")
+        self.execute = getattr(importlib.import_module(module), name)
+        self.root, self.runner = root, str(others[2])  # count, environment, runner
+        self.events: list[dict[str, Any]] = []
+
+    def idle(self) -> int:
+        return int(not self.events)
+
+    def submit(self, key: str, order: dict[str, Any]) -> None:
+        run_cell(self.root, order["cell"], order["parents"], self.execute, lambda *_: None, self.runner)
+        self.events.append({"event": "done", "key": key, "wall_s": 0.1})
+
+    def wait(self, _timeout: float) -> list[dict[str, Any]]:
+        events, self.events = self.events, []
+        return events
+
+    def stop(self) -> None:
+        pass
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", presets.names())
-def test_a_preset_runs_to_the_end(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    config = shrunk(name)
-    Path("toy.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    planned = plan_study(load_study("toy.yaml"), "toy", timing=False).to_dict()
+@pytest.mark.parametrize("name", [name for name in presets.names() if name != "labels-needed"])  # has a test of its own
+def test_a_preset_runs_to_the_end(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name != WITH_WORKERS:
+        monkeypatch.setattr("tippingpoint.study.execute.LocalWorkers", Here)
+    Path("toy.yaml").write_text(yaml.safe_dump(shrunk(name)), encoding="utf-8")
+    study = load_study("toy.yaml")
+    planned = plan_study(study, "toy", timing=False).to_dict()
     assert cli.main(["run", "toy.yaml", "--dir", "toy", "--workers", "1", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["state"], told["trained"]) == ("done", planned["cells"])
     assert told["report"] == "toy/report.html", told["report_fault"]
     runs = pd.read_csv("toy/runs.csv")
     assert len(runs) == planned["rows"]
-    assert set(runs["recipe"]) == set(config["recipes"])
+    assert set(runs["recipe"]) == set(study.config.recipes.named())
+    assert set(load_study(name, planning=True).config.recipes.named()) == set(study.config.recipes.named())
     assert runs["error"].between(0, 1).all()
+    curves = [json.loads(line) for line in Path("toy/curves.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(curves) == planned["cells"]
+    assert all(curve["step"][-1] == curve["n_steps"] for curve in curves)

@@ -69,9 +69,7 @@ class LawPanel(NamedTuple):
 
 def place_of(result: LawResult) -> str:
     """Return what a law's runs were scored on, in a few words."""
-    if result.stage == "pretrained":
-        return "upstream test set"
-    return f"fine-tuned: {result.downstream}" if result.downstream else "all runs"
+    return "upstream test set" if result.stage == "pretrained" else f"fine-tuned: {result.downstream or 'all'}"
 
 
 def law_panels(
