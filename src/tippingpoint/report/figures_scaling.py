@@ -69,7 +69,9 @@ class LawPanel(NamedTuple):
 
 def place_of(result: LawResult) -> str:
     """Return what a law's runs were scored on, in a few words."""
-    return "upstream test set" if result.stage == "pretrained" else f"fine-tuned: {result.downstream or 'all'}"
+    if result.stage == "pretrained":
+        return "upstream test set"
+    return f"fine-tuned: {result.downstream}" if result.downstream else "all runs"
 
 
 def law_panels(
