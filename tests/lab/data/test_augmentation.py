@@ -112,6 +112,17 @@ def test_numbers_are_uniform_and_independent_of_index_and_pass(seed: int, number
     assert abs(np.corrcoef(unit[:-1, 0], unit[1:, 0])[0, 1]) < 6 / math.sqrt(512), "neighbours in the set"
 
 
+def test_operations_draw_from_streams_of_their_own() -> None:
+    """No number of an image's stream is used twice: else brightness would tell of contrast."""
+    rectangle = range(2 + 2 * module._TRIES)
+    used = [module._FLIP, module._SHIFT, module._SHIFT + 1, module._CONTRAST, module._BRIGHTNESS, module._SATURATION]
+    used += [module._ERASE, *(module._CROP + at for at in rectangle), *(module._ERASED + at for at in rectangle)]
+    assert len(set(used)) == len(used)
+    keys = image_keys(0, torch.arange(2000), torch.zeros(2000).long())
+    drawn = torch.cat([random_numbers(keys, number).double() for number in used], dim=1).T.numpy()
+    assert np.abs(np.corrcoef(drawn)[np.triu_indices(len(used), 1)]).max() < 6 / math.sqrt(2000)
+
+
 def test_a_resized_crop_is_torchvisions() -> None:
     count, size = 200, 16
     pixels = pictures(count, size)
