@@ -4,6 +4,8 @@ import dataclasses
 
 import pytest
 import torch
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.vision_transformer import VisionTransformer
 
 from tippingpoint.errors import ConfigError
 from tippingpoint.lab.models import (
@@ -15,6 +17,7 @@ from tippingpoint.lab.models import (
     forward_flops,
     recording,
 )
+from tippingpoint.lab.models.linear import Linear
 
 SMALL = DeiTShape(heads=2, head_dim=8, depth=3, patch_size=7, image_size=28, channels=1)
 
@@ -112,3 +115,19 @@ def test_shape_faults_are_all_named() -> None:
     assert len(caught.value.faults) == 2
     with pytest.raises(ConfigError, match="do not tile"):
         DeiTShape(heads=2, patch_size=5, image_size=28)
+
+
+@pytest.mark.parametrize("token", [False, True])
+def test_faster_layers_compute_what_timms_compute(token: bool) -> None:
+    ours = build_deit(dataclasses.replace(SMALL, distillation_token=token), 5, seed=0)
+    assert type(ours.blocks[1].mlp.fc2) is Linear
+    kind = VisionTransformerDistilled if token else VisionTransformer
+    theirs = kind(img_size=28, patch_size=7, in_chans=1, num_classes=5, embed_dim=16, depth=3, num_heads=2)
+    theirs.load_state_dict(ours.state_dict())
+    images, results = torch.randn(100, 1, 28, 28), []
+    for model in (ours, theirs):
+        logits = model.train()(images)
+        logits.square().sum().backward()
+        results.append([logits.detach(), *(weight.grad for weight in model.parameters())])
+    for mine, plain in zip(*results, strict=True):
+        torch.testing.assert_close(mine, plain, rtol=1e-4, atol=1e-4)
