@@ -145,6 +145,8 @@ class Plan(NamedTuple):
         """
         own = {"image": 0.0, "label": 0.0, "gpu_hour": 0.0, **(prices or {})}
         laws = [law for law in self.laws if law.offered(sizes)]
+        if not laws:
+            return ()
         answers = [law.values(sizes) for law in laws]
         best = np.argmin(np.vstack([draws for _, draws in answers]), axis=0)
         tail = (1 - self.level) / 2
@@ -257,7 +259,7 @@ def _plan(
     except (TippingPointError, ArithmeticError, np.linalg.LinAlgError):
         return None
     where = f", fine-tuned on {downstream}" if downstream else ", upstream test set" if stage == "pretrained" else ""
-    return Plan(f"{target_words(target)}{where}", target, laws, measured_speed(rows), analysis.level)
+    return Plan(f"{target_words(target)}{where}", target, laws, measured_speed(analysis.frame), analysis.level)
 
 
 def _plan_law(family: Family, place: int) -> PlanLaw:
