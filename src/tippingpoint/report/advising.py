@@ -1,7 +1,7 @@
 """The section whose sliders answer "with so many images and labels, which recipe, at what cost?" from the fitted laws.
 
 What stands here already is the answer at the middle of the sizes that were run, so that a reader without scripts and a
-printed page have it too; ``page.js`` makes it follow the sliders.
+printed page have it too; ``script/advice.js`` makes it follow the sliders.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ __all__ = ["page"]
 
 # Nothing is fetched and nothing runs, whatever a string from the data may try; a page adds its own script by its hash.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+SCRIPTS = ("tools", "runs", "laws", "advice", "start")
 NAVIGATION = (
     ("answer", "Answer"),
     ("declared", "Declared"),
@@ -67,7 +68,7 @@ def page(analysis: Analysis) -> str:
         appendix.notes(analysis),
     ]
     body = "\n".join(part for part in parts if part)
-    style, script = _own("style.css"), _own("page.js")
+    style, script = _own("style.css"), "\n".join(_own(f"script/{name}.js") for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     name = safe(analysis.name or "runs")
     return f"""<!DOCTYPE html>
