@@ -128,7 +128,7 @@ def families_of(
         try:
             family, told = _fitted(part, target, title, functools.partial(fitter, random_state=int(seed)))
             found.append(Family(recipe, teacher, *family, student))
-            notes += [note for note in told[len(own.notes) :] if student is None or "n_params has one size" not in note]
+            notes += [note for note in told[len(own.notes) :] if student is None or "has one size only" not in note]
         except InputError as error:
             faults.append(f"{title}: left out, no law can be fitted: {' '.join(error.faults)}")
     if not found:
