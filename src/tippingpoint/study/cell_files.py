@@ -94,7 +94,8 @@ def commit_cell(aside: Path, root: Path, cell: Mapping[str, Any], result: Mappin
     """
     target = root / "cells" / str(cell["key"])
     try:
-        _write(aside / "result.json", dump_json({"schema_version": RESULT_VERSION, **result}, indent=1))
+        text = dump_json({"schema_version": RESULT_VERSION, **result}, indent=1)
+        (aside / "result.json").write_text(text, encoding="utf-8")
         files = {}
         for path in sorted(aside.iterdir()):
             files[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}

@@ -37,6 +37,7 @@ class Schedule:
         self.children = grid.children()
         finished = set(done)
         self.state = {key: "done" if key in finished else "todo" for key in grid.cells}
+        self._counted = Counter(self.state.values())
         self.before = set(grid.cells) & finished
         self._waits = {
             key: sum(self.state[parent] != "done" for parent in set(cell.parents.values()))
@@ -64,6 +65,11 @@ class Schedule:
     def _push(self, key: str) -> None:
         heapq.heappush(self._ready, (-self._behind[key], self._place[key], key))
 
+    def _become(self, key: str, state: str) -> None:
+        self._counted[self.state[key]] -= 1
+        self._counted[state] += 1
+        self.state[key] = state
+
     def want(self, keys: Iterable[str]) -> bool:
         """Want more cells, and all that they start from; return whether any of them is still to do."""
         pending, found = list(keys), False
@@ -84,13 +90,13 @@ class Schedule:
         while self._ready:
             key = heapq.heappop(self._ready)[2]
             if self.state[key] == "todo" and not self._waits[key]:  # what it starts from may have been taken back
-                self.state[key] = "running"
+                self._become(key, "running")
                 return key
         return None
 
     def finish(self, key: str) -> None:
         """Mark a cell done; what waited for it alone becomes ready."""
-        self.state[key] = "done"
+        self._become(key, "done")
         for child in self.children[key]:
             self._waits[child] -= 1
             if not self._waits[child] and self.state[child] == "todo" and child in self.wanted:
@@ -98,20 +104,20 @@ class Schedule:
 
     def fail(self, key: str) -> list[str]:
         """Mark a cell failed and all that depends on it blocked; return the blocked ones."""
-        self.state[key] = "failed"
+        self._become(key, "failed")
         blocked = []
         pending = list(self.children[key])
         while pending:
             child = pending.pop()
             if self.state[child] == "todo":
-                self.state[child] = "blocked"
+                self._become(child, "blocked")
                 blocked.append(child)
                 pending += self.children[child]
         return blocked
 
     def release(self, key: str) -> None:
         """Put a running cell back: its worker was stopped, not the cell at fault."""
-        self.state[key] = "todo"
+        self._become(key, "todo")
         if not self._waits[key]:
             self._push(key)
 
@@ -125,8 +131,7 @@ class Schedule:
 
     def counts(self) -> dict[str, int]:
         """Return how many cells are in each state."""
-        counted = Counter(self.state.values())
-        return {state: counted.get(state, 0) for state in STATES}
+        return {state: self._counted[state] for state in STATES}
 
     def keys(self, state: str) -> list[str]:
         """Return the cells in a state, in the order of the grid."""

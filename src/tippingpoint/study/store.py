@@ -26,6 +26,7 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ __all__ = ["INDEX_VERSION", "QUARANTINE", "Store", "is_key", "set_aside"]
 
 INDEX_VERSION = 1
 QUARANTINE = "quarantine"  # damaged cells, kept for a look
+INDEX_EVERY = 1.0  # seconds that finished cells may wait for the index: it is flushed to the disk at every writing
 
 
 def is_key(name: str) -> bool:
@@ -89,6 +91,8 @@ class Store:
         self.notes: list[str] = []
         self._results: dict[str, dict[str, Any]] = {}
         self._failed: dict[str, str] = {}
+        self._unwritten: list[tuple[str, str, str]] = []  # finished cells that the index does not have yet
+        self._next_write = 0.0
         self._db: sqlite3.Connection | None = None
         if write:
             self._prepare(aside)
@@ -126,7 +130,10 @@ class Store:
     # --- writing ---
 
     def record_done(self, key: str) -> dict[str, Any]:
-        """Take note of a cell that a worker has committed; return its result."""
+        """Take note of a cell that a worker has committed; return its result.
+
+        The index may learn of it a moment later, at the latest by :meth:`flush`: the cell's directory is the truth.
+        """
         try:
             _, result = read_cell(self.folder(key))
         except (OSError, ValueError) as error:
@@ -134,8 +141,20 @@ class Store:
             raise StoreError(f"{self.folder(key)}: was just written and cannot be read; check the disk.") from error
         self._results[key] = result
         self._failed.pop(key, None)
-        self._put([(key, "done", dump_json(result))])
+        self._unwritten.append((key, "done", dump_json(result)))
+        if time.monotonic() >= self._next_write:
+            self.flush()
         return result
+
+    def flush(self) -> None:
+        """Bring the index up to date.
+
+        Raises
+        ------
+        StoreError
+            The disk refuses.
+        """
+        self._put([])
 
     def record_failed(self, key: str, reason: str) -> None:
         """Take note of a cell that failed."""
@@ -174,6 +193,8 @@ class Store:
     def close(self) -> None:
         """Close the index."""
         if self._db is not None:
+            with contextlib.suppress(StoreError):  # what it lacks is found in the directories when it is next opened
+                self.flush()
             self._db.close()
             self._db = None
 
@@ -278,8 +299,9 @@ class Store:
         return {key: (state, text) for key, state, text in rows}
 
     def _put(self, rows: list[tuple[str, str, str]], gone: list[str] | None = None) -> None:
-        if not self.write or self._db is None or not (rows or gone):
+        if not self.write or self._db is None or not (rows or gone or self._unwritten):
             return
+        rows = [*self._unwritten, *rows]
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?)", rows)
@@ -291,3 +313,5 @@ class Store:
             raise StoreError(
                 f"{self.root / 'index.sqlite'}: cannot be written ({error}); free room on the disk."
             ) from error
+        self._unwritten.clear()
+        self._next_write = time.monotonic() + INDEX_EVERY
