@@ -70,11 +70,11 @@ def test_a_worker_that_replaces_another_gets_its_device(
     load: Load, study_text: str, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     log = tmp_path / "devices.log"
-    deadly = {**environment, "STUB_DIE": '"label_smoothing": 0.1', "STUB_DEVICES": str(log)}
+    deadly = {**environment, "STUB_DIE": '"model": {"depth": 2, "head_dim": 4, "heads": 4', "STUB_DEVICES": str(log)}
     study = load(study_text, "seeds=1", "n_pretrain=[400]", "downstream=[]", "n_finetune=[]", "endpoint=null",
                  "recipes.no_pretraining=null")  # fmt: skip
     outcome = run_study(study, tmp_path / "a", workers=1, environment=deadly, devices=("cuda:3", "cuda:4"))
-    assert outcome.counts["failed"] == 1
+    assert outcome.counts["failed"] == 2, "the large students, which run before the controls"
     assert set(log.read_text(encoding="utf-8").split()) == {"cuda:3"}
     assert len(log.read_text(encoding="utf-8").split()) == len(build_grid(study).cells)
 

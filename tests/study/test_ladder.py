@@ -76,6 +76,14 @@ def test_a_task_says_the_shape_behind_a_name(load: Load) -> None:
     }
 
 
+def test_the_order_of_teachers_does_not_matter(load: Load) -> None:
+    study = load(STUDY)
+    assert study.config.recipes.distilled is not None
+    assert study.config.recipes.distilled.pairs[2].teacher == (1, "deep")
+    turned = load(STUDY.replace("[deep, 1]", "[1, deep]"))
+    assert list(build_grid(turned).cells) == list(build_grid(study).cells)
+
+
 def test_rows_and_labels_name_models(load: Load) -> None:
     grid = build_grid(load(STUDY))
     pairs = {(row.columns["student"], row.columns["teacher"]) for row in grid.rows if row.columns["teacher"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 
 from tippingpoint.errors import StoreError
 from tippingpoint.study.adaptive import with_extra_seeds
+from tippingpoint.study.claims import Runner
 from tippingpoint.study.execute import run_study
 from tippingpoint.study.fsck import check_store
 from tippingpoint.study.grid import build_grid
-from tippingpoint.study.load import Study
+from tippingpoint.study.load import Study, dump_config
 from tippingpoint.study.plan import plan_study
-from tippingpoint.study.precision import RECORD, decide_precision, undecided, with_precision
+from tippingpoint.study.precision import CLAIM, RECORD, decide_precision, undecided, with_precision
 
 Load = Callable[..., Study]
 SMALL = ("seeds=1", "n_pretrain=[400]", "n_finetune=[20]", "recipes.scratch_extra_compute=null")
@@ -57,6 +59,25 @@ def test_a_recorded_decision_holds(load: Load, study_text: str, tmp_path: Path, 
         (2, "bfloat16", "cpu"),
         (4, "bfloat16", "cpu"),
     ]
+
+
+def test_of_two_runs_that_start_together_one_measures(
+    load: Load, study_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = load(study_text, *AUTO, faster="float32")
+    decide_precision(load(study_text, *AUTO), tmp_path / "other")
+    root = tmp_path / "shared"
+    with Runner(root, dump_config(study.config)) as other:
+        assert other.take(CLAIM)
+
+        def meanwhile(_seconds: float) -> None:
+            shutil.copy(tmp_path / "other" / RECORD, root / RECORD)
+            other.release(CLAIM)
+
+        monkeypatch.setattr("tippingpoint.study.precision.time.sleep", meanwhile)
+        decided = decide_precision(study, root)
+    assert probed(study) == []
+    assert set(decided.precision.values()) == {"bfloat16"}
 
 
 def test_a_model_that_comes_later_is_measured_alone(load: Load, study_text: str, tmp_path: Path) -> None:
@@ -104,7 +125,7 @@ def test_a_damaged_record_is_told(load: Load, study_text: str, tmp_path: Path, t
 
 
 def test_studies_without_auto_leave_no_record(load: Load, study_text: str, tmp_path: Path) -> None:
-    for precision in ("float32", "bfloat16"):
-        study = load(study_text, *SMALL, f"precision={precision}")
+    for asked in ("float32", "bfloat16"):
+        study = load(study_text, *SMALL, f"precision={asked}")
         assert decide_precision(study, tmp_path) is study
     assert list(tmp_path.iterdir()) == [tmp_path / "study.yaml"]

@@ -18,6 +18,7 @@ from tippingpoint.study.execute import run_study
 from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study
 from tippingpoint.study.plan import plan_study
+from tippingpoint.study.precision import undecided
 from tippingpoint.study.publish import write_cells
 
 Load = Callable[..., Study]
@@ -173,3 +174,4 @@ def test_frozen_features_alone_need_no_training_settings(load: Load) -> None:
     alone = ("recipes.public=null", "recipes.no_pretraining=null", "finetuning=null", "endpoint=null")
     grid = build_grid(load(STUDY, *alone))
     assert {cell.kind for cell in grid.cells.values()} == {"features", "probe"}
+    assert undecided(load(STUDY, *alone, "precision=auto")) == {}, "nor has a precision anything to do with them"

@@ -39,6 +39,8 @@ def test_what_is_not_said_is_not_in_a_task(load: Load, study_text: str) -> None:
     assert guidance["mixed"] == {**guidance["distilled"], "shuffle": "within_class"}
     assert "shuffle" not in guidance["distilled"]
     assert not {"augmentation", "precision"} & {name for cell in grid.cells.values() for name in cell.task}
+    for nothing in ("augmentation={}", "augmentation={flip: false}", "augmentation_of.beans={contrast: 0.0}"):
+        assert set(build_grid(load(study_text, nothing)).cells) == set(build_grid(load()).cells)
 
 
 @pytest.mark.parametrize("guide", ["pretraining", "both"])
