@@ -35,6 +35,7 @@ __all__ = ["Outcome", "run_study"]
 
 PUBLISH_EVERY = 5.0  # seconds between two writings of runs.csv and cells.jsonl
 PROGRESS_EVERY = 2.0  # of progress.json
+SELDOM = 20  # times as long as a writing took passes before the next: of a large study it takes seconds
 TICK = 0.5
 PUBLISHED = ("fingerprint", "n_pool", "n_validation", "n_test", "n_classes", "remark")  # of a set of images
 
@@ -330,10 +331,13 @@ class _Run:
 
     def _publish(self, state: str) -> int:
         self.store.require()
+        begun = time.monotonic()
+        self.store.flush()
         rows = write_runs(self.root, self.grid, self.results)
         write_cells(self.root, self.grid, self.schedule.state, self.results, self.reasons)
         self._write_progress(self._snapshot(state))
-        self._next_publish = time.monotonic() + PUBLISH_EVERY
+        ended = time.monotonic()
+        self._next_publish = ended + max(PUBLISH_EVERY, SELDOM * (ended - begun))
         return rows
 
     def _write_progress(self, now: Snapshot) -> None:
