@@ -11,6 +11,7 @@ from typing import Any, Protocol, TextIO
 __all__ = ["Display", "LiveDisplay", "PlainLines", "Quiet", "Snapshot", "duration", "make_display", "one_line"]
 
 LINE_EVERY = 30.0  # seconds between two plain lines
+DRAW_EVERY = 0.25  # seconds between two drawings of the live display
 LONG = 4 * 86_400  # seconds; longer times are told in days
 
 
@@ -130,12 +131,15 @@ class LiveDisplay:
         from rich.console import Console
         from rich.live import Live
 
-        self._live = Live(console=Console(file=stream or sys.stderr), refresh_per_second=4, transient=True)
+        self._live = Live(console=Console(file=stream or sys.stderr), refresh_per_second=1 / DRAW_EVERY, transient=True)
         self._live.start()
+        self._next = 0.0
 
     def update(self, look: Callable[[], Snapshot]) -> None:
         """See `Display`."""
-        self._live.update(_panel(look()))
+        if time.monotonic() >= self._next:  # many short cells may end in between
+            self._live.update(_panel(look()))
+            self._next = time.monotonic() + DRAW_EVERY
 
     def note(self, text: str) -> None:
         """See `Display`."""

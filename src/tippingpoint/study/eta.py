@@ -42,10 +42,15 @@ class Throughput:
     steps: dict[str, float] = field(default_factory=dict)
     work: dict[str, float] = field(default_factory=dict)
     cells: int = 0
+    _shapes: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def _shape(self, cell: Cell) -> str:
+        """Return a cell's shape; it is asked for at every look at the whole study."""
+        return self._shapes.get(cell.key) or self._shapes.setdefault(cell.key, shape_of(cell))
 
     def add(self, cell: Cell, wall_s: float) -> None:
         """Take note of a finished cell and the seconds it took."""
-        shape = shape_of(cell)
+        shape = self._shape(cell)
         self.seconds[shape] = self.seconds.get(shape, 0.0) + wall_s
         self.steps[shape] = self.steps.get(shape, 0.0) + cell.estimate.n_steps
         self.work[shape] = self.work.get(shape, 0.0) + cell.estimate.work
@@ -53,7 +58,7 @@ class Throughput:
 
     def expected(self, cell: Cell) -> float | None:
         """Return the seconds that a cell will take, or None before anything was measured."""
-        shape = shape_of(cell)
+        shape = self._shape(cell)
         if self.steps.get(shape):
             return self.seconds[shape] / self.steps[shape] * cell.estimate.n_steps
         total = sum(self.work.values())
