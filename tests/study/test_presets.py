@@ -307,6 +307,8 @@ def toy(training: dict[str, Any]) -> dict[str, Any]:
 class Here:
     """Trains in this process: workers would load their libraries anew for every preset."""
 
+    size = 1
+
     def __init__(self, root: Path, executor: str, *others: Any) -> None:
         module, _, name = executor.partition(":")
         self.execute = getattr(importlib.import_module(module), name)

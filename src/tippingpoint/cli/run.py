@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -13,6 +15,8 @@ from tippingpoint.cli._study import DirectoryOption, SettingsOption, StudyArgume
 
 if TYPE_CHECKING:
     from tippingpoint.study.execute import Outcome
+    from tippingpoint.study.laboratory import Laboratory
+    from tippingpoint.study.runners.pool import Engine
 
 __all__ = ["register"]
 
@@ -32,6 +36,14 @@ def run(
     ] = "auto",
     workers_per_gpu: Annotated[
         int | None, typer.Option("--workers-per-gpu", min=1, help="Cells that share a GPU.", show_default="1")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", metavar="ADDR", help="Train on a Ray cluster: auto, or HOST:PORT of its head."),
+    ] = None,
+    memory_per_cell: Annotated[
+        float | None,
+        typer.Option("--memory-per-cell", metavar="GB", min=0, help="With --ray: what a cell needs.", show_default="1"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Train only.")] = False,
@@ -59,24 +71,22 @@ def run(
     from tippingpoint.study.display import make_display
     from tippingpoint.study.execute import run_study
     from tippingpoint.study.load import load_study, study_directory
-    from tippingpoint.study.runners.devices import choose_devices, count_workers
 
     asked = _adaptive(adaptive, until, predict, most_cells, extra_seeds)
     loaded = load_study(study, settings or [])
     root = study_directory(loaded, directory)
-    devices = choose_devices(device, loaded.laboratory)
-    count = count_workers(devices, workers, workers_per_gpu)
     chooser = None
-    if asked is not None:
-        from tippingpoint.study.adaptive import Adaptive, with_extra_seeds
-        from tippingpoint.study.precision import decide_precision
+    with _workers(ray, memory_per_cell, device, workers, workers_per_gpu, loaded.laboratory) as (many, devices, engine):
+        if asked is not None:
+            from tippingpoint.study.adaptive import Adaptive, with_extra_seeds
+            from tippingpoint.study.precision import decide_precision
 
-        loaded = decide_precision(with_extra_seeds(loaded, extra_seeds or 0), root, devices[0])
-        chooser = Adaptive(loaded, root, **asked, batch=max(1, count // 2))
-    display = make_display(quiet=json)
-    if chooser is not None:
-        chooser.note = display.note
-    outcome = run_study(loaded, root, workers=count, display=display, choose=chooser, devices=devices)
+            loaded = decide_precision(with_extra_seeds(loaded, extra_seeds or 0), root, devices[0])
+            chooser = Adaptive(loaded, root, **asked, batch=max(1, many // 2))
+        display = make_display(quiet=json)
+        if chooser is not None:
+            chooser.note = display.note
+        outcome = run_study(loaded, root, workers=many, display=display, choose=chooser, devices=devices, engine=engine)
     more = _left_out(root)
     outcome.notes.extend(more)
     report, answer, fault = None, None, None
@@ -94,6 +104,41 @@ def run(
         if chooser is not None and chooser.ended:
             print(f"Stopped: {chooser.ended}. {root / 'adaptive.jsonl'} says why every cell was trained.")
     return outcome.exit_code
+
+
+class _Workers(NamedTuple):
+    """How many cells train at once, where, and what places them; None is this machine."""
+
+    many: int
+    devices: tuple[str, ...]
+    engine: Engine | None
+
+
+@contextmanager
+def _workers(
+    ray: str | None,
+    memory_gb: float | None,
+    device: str,
+    workers: int | None,
+    per_gpu: int | None,
+    laboratory: Laboratory,
+) -> Iterator[_Workers]:
+    """Connect to the cluster, or count what this machine has."""
+    from tippingpoint.errors import InputError
+
+    if ray is None:
+        from tippingpoint.study.runners.devices import choose_devices, count_workers
+
+        if memory_gb is not None:
+            raise InputError("--memory-per-cell: belongs to --ray; add that, or leave it out.")
+        devices = choose_devices(device, laboratory)
+        yield _Workers(count_workers(devices, workers, per_gpu), devices, None)
+        return
+    from tippingpoint.study.runners.ray import MEMORY_GB, RayCluster
+
+    memory_gb = MEMORY_GB if memory_gb is None else memory_gb
+    with RayCluster(ray, device=device, per_gpu=per_gpu or 1, memory_gb=memory_gb, most=workers) as cluster:
+        yield _Workers(workers or cluster.room, (cluster.device,), cluster.place)
 
 
 def _adaptive(

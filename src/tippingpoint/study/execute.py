@@ -26,7 +26,8 @@ from tippingpoint.study.load import Study, dump_config
 from tippingpoint.study.outcome import Outcome, spent_before, told_before
 from tippingpoint.study.precision import decide_precision
 from tippingpoint.study.publish import machine, write_cells, write_progress, write_runs
-from tippingpoint.study.runners.local import Event, LocalWorkers, usable_cores
+from tippingpoint.study.runners.local import LocalWorkers, usable_cores
+from tippingpoint.study.runners.pool import Engine, Event, Pool
 from tippingpoint.study.schedule import Schedule
 from tippingpoint.study.signals import terminable
 from tippingpoint.study.store import Store
@@ -49,6 +50,7 @@ def run_study(
     environment: Mapping[str, str] | None = None,
     choose: Callable[[], Collection[str]] | None = None,
     devices: Sequence[str] = ("cpu",),
+    engine: Engine | None = None,
 ) -> Outcome:
     """Train what a study directory lacks of a study, and publish its tables.
 
@@ -69,6 +71,8 @@ def run_study(
         published; none ends the run. By default all cells are trained.
     devices : sequence of str, default ("cpu",)
         Where to train: ``cpu``, or CUDA devices that the workers are dealt out to.
+    engine : callable, optional
+        Opens the pool that trains, such as `RayCluster.place`; by default ``workers`` processes on this machine.
 
     Returns
     -------
@@ -98,9 +102,18 @@ def run_study(
         run = _Run(study, grid, runner, display or Quiet(), told, choose)
         run.devices = tuple(devices)
         try:
-            return run.go(workers or usable_cores(), environment)
+            return run.go(engine or _local(workers or usable_cores(), devices), environment)
         finally:
             run.store.close()
+
+
+def _local(workers: int, devices: Sequence[str]) -> Engine:
+    """Return what opens a pool of processes on this machine, no more of them than there are cells to do."""
+
+    def start(root: Path, executor: str, todo: int, environment: Mapping[str, str] | None, runner: str) -> LocalWorkers:
+        return LocalWorkers(root, executor, min(workers, todo), environment, runner, devices)
+
+    return start
 
 
 class _Run:
@@ -152,7 +165,7 @@ class _Run:
 
     # --- the run ---
 
-    def go(self, workers: int, environment: Mapping[str, str] | None) -> Outcome:
+    def go(self, engine: Engine, environment: Mapping[str, str] | None) -> Outcome:
         """Run until nothing is ready and nothing runs."""
         for note in self.notes:
             self.display.note(note)
@@ -162,8 +175,8 @@ class _Run:
                 self._publish("running")
                 todo = self.schedule.counts()["todo"]
                 if todo and (self.choose is None or self._chosen()):
-                    self.workers = min(workers, todo)
-                    self._train(environment)
+                    executor = self.study.laboratory.executor
+                    self._train(engine(self.root, executor, todo, environment, self.runner.name))
             state = "failed" if self.schedule.keys("failed") else "done"
         except KeyboardInterrupt:
             state = "interrupted"
@@ -177,9 +190,8 @@ class _Run:
             self.display.close()
         return self._end(state)
 
-    def _train(self, environment: Mapping[str, str] | None) -> None:
-        executor = self.study.laboratory.executor
-        pool = LocalWorkers(self.root, executor, self.workers, environment, self.runner.name, self.devices)
+    def _train(self, pool: Pool) -> None:
+        self.workers = pool.size
         try:
             while True:
                 self._look_elsewhere()
@@ -190,6 +202,7 @@ class _Run:
                     return
                 for event in pool.wait(TICK):
                     self._take_note(event)
+                self.workers = pool.size
                 self._tick()
         finally:
             pool.stop()
@@ -203,9 +216,9 @@ class _Run:
         self._publish("running")
         return self.schedule.want(self.choose())
 
-    def _feed(self, pool: LocalWorkers) -> None:
+    def _feed(self, pool: Pool) -> None:
         """Give every idle worker the next cell."""
-        while pool.idle() and (key := self.schedule.take()) is not None:
+        while pool.idle() > 0 and (key := self.schedule.take()) is not None:
             if not self._take(key):
                 continue
             cell = self.grid.cells[key]
@@ -254,6 +267,9 @@ class _Run:
                 self.schedule.release(key)
 
     def _take_note(self, event: Event) -> None:
+        if event["event"] == "note":
+            self.display.note(event["text"])
+            return
         key = event["key"]
         if event["event"] == "step":
             self.steps[key] = (event["done"], event["total"])

@@ -18,11 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tippingpoint.errors import EnvironmentFault, MissingExtraError
+from tippingpoint.errors import EnvironmentFault
+from tippingpoint.study.runners.pool import Event, cannot_start
 
-__all__ = ["Event", "LocalWorkers"]
+__all__ = ["LocalWorkers", "usable_cores"]
 
-Event = dict[str, Any]
 THREADS = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -127,6 +127,11 @@ class LocalWorkers:
         self._workers.append(worker)
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
 
+    @property
+    def size(self) -> int:
+        """How many workers there are."""
+        return len(self._workers)
+
     def idle(self) -> int:
         """Return how many workers have no cell (a worker that still loads its libraries can be given one)."""
         return sum(worker.key is None for worker in self._workers)
@@ -155,7 +160,7 @@ class LocalWorkers:
                 if event["event"] == "ready":
                     worker.ready, self.deaths = True, 0
                 elif event["event"] == "broken":
-                    raise _broken(event)
+                    raise cannot_start(str(event["reason"]))
                 else:
                     if event["event"] in ("done", "failed", "damaged"):
                         worker.key = None
@@ -194,14 +199,6 @@ class LocalWorkers:
             worker.close()
         self._workers.clear()
         self._selector.close()
-
-
-def _broken(event: Event) -> EnvironmentFault:
-    """Return why no worker can start."""
-    reason = str(event["reason"])
-    if reason.startswith("ModuleNotFoundError") and "tippingpoint" not in reason:
-        return MissingExtraError(f"{reason}; install the laboratory: pip install 'tippingpoint[lab]'.")
-    return EnvironmentFault(f"A worker process cannot start: {reason}.")
 
 
 def _ending(code: int) -> str:

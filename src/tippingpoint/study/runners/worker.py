@@ -24,12 +24,12 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tippingpoint.errors import EnvironmentFault, StoreError, TippingPointError
 from tippingpoint.study.cell_files import begin_cell, cannot_write, commit_cell, verify_cell
 
-__all__ = ["DamagedParentError", "main", "run_cell"]
+__all__ = ["DamagedParentError", "Reporter", "answer", "load_executor", "main", "run_cell"]
 
 FATAL = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO}  # no other cell would fare better
 STEP_EVERY = 0.5  # seconds between two reports of one cell
@@ -106,8 +106,8 @@ def run_cell(
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _load(executor: str) -> Execute:
-    """Load ``module:function`` and let the laboratory prepare the process."""
+def load_executor(executor: str) -> Execute:
+    """Load ``module:function`` and let the laboratory prepare the process and the thread that calls this."""
     module_name, _, name = executor.partition(":")
     module = importlib.import_module(module_name)
     prepare = getattr(module, "prepare_worker", None)
@@ -124,18 +124,25 @@ def _listen(lines: queue.SimpleQueue[str]) -> None:
     os._exit(0)
 
 
-class _Reporter:
-    """Writes events; of the steps only a few a second."""
+class Reporter:
+    """Writes events as lines of JSON; of the steps only a few a second.
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    Parameters
+    ----------
+    write : callable
+        Takes a line.
+    """
+
+    def __init__(self, write: Callable[[str], Any]) -> None:
+        self.write = write
         self.next = 0.0
 
     def send(self, **event: Any) -> None:
-        self.stream.write(json.dumps(event) + "\n")
-        self.stream.flush()
+        """Write an event."""
+        self.write(json.dumps(event))
 
     def step(self, key: str, done: int, total: int) -> None:
+        """Write how far a cell is, unless that was told just now."""
         now = time.monotonic()
         if now >= self.next:
             self.next = now + STEP_EVERY
@@ -154,25 +161,43 @@ def _is_fatal(error: BaseException) -> bool:
     return isinstance(error, EnvironmentFault)
 
 
-def _serve(root: Path, executor: str, runner: str, out: _Reporter) -> None:
+def answer(root: Path, order: dict[str, Any], execute: Execute, runner: str, out: Reporter) -> None:
+    """Train the cell of an order, and tell how it went; no failure gets out.
+
+    Parameters
+    ----------
+    root : Path
+        The study directory.
+    order : dict
+        ``{"cell": what Cell.describe says, "parents": {role: path}}``.
+    execute : callable
+        The laboratory's ``execute``.
+    runner : str
+        Name of the run that this is for.
+    out : Reporter
+        Gets ``step`` events and one of ``done``, ``failed``, ``damaged``.
+    """
+    cell, key = order["cell"], order["cell"]["key"]
+    started = time.perf_counter()
+    try:
+        run_cell(root, cell, order["parents"], execute, partial(out.step, key), runner)
+    except DamagedParentError as error:
+        out.send(event="damaged", key=key, parent=error.parent)
+    except Exception as error:
+        reason = str(error) if isinstance(error, TippingPointError) else f"{type(error).__name__}: {error}"
+        trace = traceback.format_exc()
+        out.send(event="failed", key=key, reason=reason, trace=trace, fatal=_is_fatal(error))
+    else:
+        out.send(event="done", key=key, wall_s=time.perf_counter() - started)
+
+
+def _serve(root: Path, executor: str, runner: str, out: Reporter) -> None:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
-    execute = _load(executor)
+    execute = load_executor(executor)
     out.send(event="ready")
     while True:
-        order = json.loads(lines.get())
-        cell, key = order["cell"], order["cell"]["key"]
-        started = time.perf_counter()
-        try:
-            run_cell(root, cell, order["parents"], execute, partial(out.step, key), runner)
-        except DamagedParentError as error:
-            out.send(event="damaged", key=key, parent=error.parent)
-        except Exception as error:
-            reason = str(error) if isinstance(error, TippingPointError) else f"{type(error).__name__}: {error}"
-            trace = traceback.format_exc()
-            out.send(event="failed", key=key, reason=reason, trace=trace, fatal=_is_fatal(error))
-        else:
-            out.send(event="done", key=key, wall_s=time.perf_counter() - started)
+        answer(root, json.loads(lines.get()), execute, runner, out)
 
 
 def main() -> None:
@@ -185,7 +210,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's business
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not mix with the events
-    out = _Reporter(events)
+    out = Reporter(lambda line: print(line, file=events, flush=True))
     try:
         _serve(arguments.root, arguments.executor, arguments.runner, out)
     except Exception as error:
