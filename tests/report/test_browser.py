@@ -168,7 +168,9 @@ def test_hostile_strings_run_nothing(
     found = analyse(frame, asked, resamples=5)
     assert found.declared
     path = tmp_path / "evil.html"
-    path.write_text(page(found._replace(name=EVIL, source=EVIL, notes=(EVIL,))), encoding="utf-8")
+    told = found.published._replace(state=EVIL, cells={EVIL: 1}, kinds=((EVIL, EVIL, 1, 1.0),))
+    text = page(found._replace(name=EVIL, source=EVIL, notes=(EVIL,), published=told))
+    path.write_text(text, encoding="utf-8")
     shown = opened(path).ready()
     shown.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     shown.locator("#runs-search").fill(EVIL)
@@ -307,6 +309,19 @@ def test_ten_thousand_runs_open_at_once_and_scroll(
     shown.eval_on_selector(".runs", "frame => { frame.scrollTop = frame.scrollHeight; }")
     shown.wait_for_selector("tr[aria-rowindex='10001']")
     assert shown.locator("#runs-view tbody tr").count() < 60
+
+
+def test_a_page_without_its_table_still_works(
+    opened: Callable[..., Watched], analysis: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tippingpoint.report.html.LARGEST", 0)
+    path = tmp_path / "short.html"
+    path.write_text(page(analysis), encoding="utf-8")
+    shown = opened(path).ready()
+    assert shown.locator("#runs-file").count() == 0
+    shown.locator("#data summary").click()
+    assert shown.locator("#runs-view tbody tr").count() == 20
+    assert len(values(shown)) == 2
 
 
 def test_without_scripts_the_page_says_the_same(opened: Callable[..., Watched], report: Path, plan: Plan) -> None:

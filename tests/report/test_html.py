@@ -139,9 +139,18 @@ def test_the_download_holds_the_runs(text: str, analysis: Analysis) -> None:
     pd.testing.assert_frame_equal(back, analysis.frame, check_dtype=False, check_exact=True)
 
 
-def test_a_table_too_long_for_a_page_is_left_out() -> None:
-    assert "runs.csv.gz" in _download(b"1,2\n" * 200_000, 200_000)
-    assert "too large for this page" in _download(secrets.token_bytes(800_000), 5)
+def test_a_table_too_long_for_a_page_loses_columns_or_is_left_out(analysis: Analysis) -> None:
+    frame = analysis.frame.assign(note=[secrets.token_hex(40) for _ in range(len(analysis.frame))])
+    whole = _download(frame, 1_000_000)
+    assert "main columns" not in whole
+    part = _download(frame, len(whole) - 5000)
+    assert "The page has the main columns" in part
+    packed = re.search(r'base64,([^"]+)"', part)
+    assert packed is not None
+    back = pd.read_csv(io.BytesIO(gzip.decompress(base64.b64decode(packed[1]))))
+    assert "note" not in back
+    assert list(back["error"]) == list(frame["error"])
+    assert "too large for this page" in _download(frame, 100)
 
 
 def test_the_page_stays_small(text: str) -> None:

@@ -24,6 +24,7 @@ __all__ = ["page"]
 # Nothing is fetched and nothing runs, whatever a string from the data may try; a page adds its own script by its hash.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 SCRIPTS = ("tools", "runs", "laws", "advice", "start")
+LARGEST = 1_400_000  # bytes of what is said and of the table; the script and the style have the rest of 1.5 MB
 NAVIGATION = (
     ("answer", "Answer"),
     ("declared", "Declared"),
@@ -63,10 +64,11 @@ def page(analysis: Analysis) -> str:
         diagnosis(analysis),
         sections.explored(analysis),
         appendix.ran(analysis),
-        data(analysis),
+        "",
         appendix.reading(analysis),
         appendix.notes(analysis),
     ]
+    parts[9] = data(analysis, LARGEST - sum(len(part.encode()) for part in parts))
     body = "\n".join(part for part in parts if part)
     style, script = _own("style.css"), "\n".join(_own(f"script/{name}.js") for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")

@@ -1,7 +1,8 @@
 """The section of the runs: the whole table as a download, and the table to search and sort.
 
 The page carries the table once, compressed, in the download link; the script reads it from there. Without scripts the
-download still works and the first rows stand in the page.
+download still works and the first rows stand in the page. Where the page would become too large, the table has its main
+columns only, or is left out.
 """
 
 from __future__ import annotations
@@ -24,17 +25,23 @@ __all__ = ["COLUMNS", "data"]
 
 FEW_ROWS = 20
 MOST_WHOLE = 2**53
-MAX_DOWNLOAD = 700_000  # bytes from which the table is left out: base64 adds a third, the page has a limit of 1.5 MB
 COLUMNS = (
     "recipe", "stage", "upstream", "downstream", "n_pretrain", "n_params", "student", "teacher", "n_finetune",
     "subset_seed", "seed", "error", "cross_entropy", "cross_entropy_calibrated", "scored_on", "wall_s",
 )  # fmt: skip
 
 
-def data(analysis: Analysis) -> Html:
-    """Return the section."""
+def data(analysis: Analysis, room: int) -> Html:
+    """Return the section.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        What ``analyse`` returned.
+    room : int
+        Bytes that the table may take.
+    """
     frame = analysis.frame
-    csv = _whole(frame).to_csv(index=False, lineterminator="\n").encode("utf-8", "replace")
     known = [name for name in frame.columns if frame[name].notna().any()]
     same = [name for name in known if frame[name].nunique(dropna=False) == 1]
     columns = [name for name in (*COLUMNS, *(name for name in known if name not in COLUMNS))
@@ -50,7 +57,7 @@ def data(analysis: Analysis) -> Html:
     return section(
         "data",
         "Data",
-        _download(csv, len(frame)),
+        _download(frame, room),
         paragraph(f"The same in every row: {told}.", "muted") if told else Html(""),
         details("Show the runs", Html(f'<div id="runs-view" {attributes}>{still}</div>')),
     )
@@ -66,14 +73,18 @@ def _whole(frame: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _download(csv: bytes, count: int) -> Html:
-    """Return a link that holds the whole table, compressed; a sentence where it is too long for a page."""
-    content = gzip.compress(csv, compresslevel=9, mtime=0)
-    if len(content) > MAX_DOWNLOAD:
-        return paragraph("The whole table is too large for this page; it is the file that the page was made from.")
-    link = f"data:application/gzip;base64,{base64.b64encode(content).decode('ascii')}"
-    words = f"Download all {counted(count, 'run')} as CSV (gzip)"
-    return Html(f'<p><a id="runs-file" download="runs.csv.gz" href="{link}">{words}</a></p>')
+def _download(frame: pd.DataFrame, room: int) -> Html:
+    """Return a link that holds the table, compressed: all of it, or its main columns; a sentence where neither fits."""
+    table, count = _whole(frame), counted(len(frame), "run")
+    few = "The page has the main columns; the whole table is the file that the page was made from."
+    main = [name for name in COLUMNS if name in frame]
+    for part, words in ((table, ""), (table[main], few)):
+        csv = part.to_csv(index=False, lineterminator="\n").encode("utf-8", "replace")
+        packed = base64.b64encode(gzip.compress(csv, compresslevel=9, mtime=0)).decode("ascii")
+        if len(packed) <= room:
+            link = f'<a id="runs-file" download="runs.csv.gz" href="data:application/gzip;base64,{packed}">'
+            return Html(f"<p>{link}Download all {count} as CSV (gzip)</a></p>{paragraph(words, 'muted')}")
+    return paragraph("The table of runs is too large for this page; it is the file that the page was made from.")
 
 
 def _value(value: object) -> str:

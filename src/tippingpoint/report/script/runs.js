@@ -41,12 +41,11 @@ const NEAR = 14; // pixels
 function described(runs, places, target) {
   const chosen = places.map((place) => runs.rows[place]).filter(Boolean);
   const cell = (row, name) => row[runs.columns.indexOf(name)] ?? "";
-  const told = runs.shown.filter((name) => runs.columns.includes(name));
   if (chosen.length === 1) {
     const row = chosen[0];
     return [
       "One run",
-      told.filter((name) => cell(row, name) !== "").map((name) => [name, shortNumber(cell(row, name))]),
+      runs.shown.filter((name) => cell(row, name) !== "").map((name) => [name, shortNumber(cell(row, name))]),
     ];
   }
   const lines = chosen.slice(0, 12).map((row) => {
