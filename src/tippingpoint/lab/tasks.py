@@ -58,7 +58,7 @@ from tippingpoint.lab.devices import prepare_worker, training_device
 from tippingpoint.lab.models import build_model, grow, head_names, load_model, read_about, save_model, without_weights
 from tippingpoint.lab.models.pixels import normalisation_of, set_normalisation
 from tippingpoint.lab.training.batches import ImagesView
-from tippingpoint.lab.training.checkpoints import Checkpoints
+from tippingpoint.lab.training.checkpoints import Checkpoints, checkpoint_seconds
 from tippingpoint.lab.training.loop import train
 from tippingpoint.lab.training.schedule import TrainingSettings
 from tippingpoint.lab.training.score import Scores, passes, score
@@ -184,6 +184,9 @@ def execute(
     chosen = nested_subset(images.train_labels, pool, task["n_images"], images.fingerprint, task["subset_seed"])
     teachers = _teachers(task, n_classes, parents)
     model, device = _start(task, n_classes, parents), training_device()
+    saved = None
+    if checkpoints is not None:
+        saved = Checkpoints(checkpoints, dump_json([task, str(device)]), checkpoint_seconds())
     record = train(
         model,
         ImagesView(images.train_images, chosen),
@@ -199,7 +202,7 @@ def execute(
         precision=task.get("precision", "float32"),
         keep_targets=keeps_targets_of(task, int(about["n_steps"]), n_classes),
         device=device,
-        checkpoints=None if checkpoints is None else Checkpoints(checkpoints, dump_json([task, str(device)])),
+        checkpoints=saved,
         report=report,
     )
     scores = _score(model, task, images, validation)
