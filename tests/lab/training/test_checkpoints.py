@@ -20,7 +20,7 @@ from toy_training import SETTINGS, small, toy
 from tippingpoint.errors import EnvironmentFault
 from tippingpoint.lab.data.augmentation import Augmentation
 from tippingpoint.lab.models import build_model
-from tippingpoint.lab.training.checkpoints import KEPT, Checkpoints
+from tippingpoint.lab.training.checkpoints import EVERY_S, EVERY_VARIABLE, KEPT, Checkpoints, checkpoint_seconds
 from tippingpoint.lab.training.loop import train
 from tippingpoint.lab.training.losses import Guidance
 from tippingpoint.lab.training.record import TrainingRecord
@@ -248,3 +248,14 @@ def test_a_process_that_is_killed_leaves_what_the_next_goes_on_from(tmp_path: Pa
     weights, record = run("guided", store)
     assert same(run("guided"), (weights, record))
     assert json.dumps(record.curve) == json.dumps(run("guided")[1].curve)
+
+
+def test_the_environment_may_say_how_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(EVERY_VARIABLE, raising=False)
+    assert checkpoint_seconds() == EVERY_S
+    monkeypatch.setenv(EVERY_VARIABLE, "0.25")
+    assert checkpoint_seconds() == 0.25
+    for wrong in ("often", "-1", "nan"):
+        monkeypatch.setenv(EVERY_VARIABLE, wrong)
+        with pytest.raises(EnvironmentFault, match=f"'{wrong}'; it must be seconds"):
+            checkpoint_seconds()

@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,16 +24,35 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from tippingpoint.errors import StoreError
+from tippingpoint.errors import EnvironmentFault, StoreError
 from tippingpoint.files import dump_json, write_atomic
 
-__all__ = ["CHECKPOINT_VERSION", "EVERY_S", "Checkpoint", "Checkpoints"]
+__all__ = ["CHECKPOINT_VERSION", "EVERY_S", "EVERY_VARIABLE", "Checkpoint", "Checkpoints", "checkpoint_seconds"]
 
 CHECKPOINT_VERSION = 1
 EVERY_S = 60.0  # seconds between two checkpoints
+EVERY_VARIABLE = "TIPPINGPOINT_CHECKPOINT_EVERY"  # other seconds, for machines that end soon or write slowly
 KEPT = 2
 _NO_HASH = "0" * 64
 _log = logging.getLogger(__name__)
+
+
+def checkpoint_seconds() -> float:
+    """Return the seconds between two checkpoints: ``$TIPPINGPOINT_CHECKPOINT_EVERY``, by default 60.
+
+    Raises
+    ------
+    EnvironmentFault
+        It is not a number of seconds.
+    """
+    said = os.environ.get(EVERY_VARIABLE) or str(EVERY_S)
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise EnvironmentFault(f"{EVERY_VARIABLE} is '{said}'; it must be seconds, 0 for a checkpoint after each step.")
+    return seconds
 
 
 class Checkpoint(NamedTuple):
