@@ -56,9 +56,9 @@ class StubLaboratory:
         self.described += 1
         return describe(task)
 
-    def time_step(self, task: Mapping[str, Any]) -> float:
+    def time_steps(self, task: Mapping[str, Any], device: str = "cpu") -> Sequence[float]:
         self.timed += 1
-        return 0.01
+        return (0.008, 0.01, 0.014)
 
     def model_faults(
         self, spec: Mapping[str, Any], image_size: int, channels: int, batch_size: int | None

@@ -39,6 +39,7 @@ __all__ = [
     "is_watched",
     "keeps_targets_of",
     "time_step",
+    "time_steps",
 ]
 
 Task = Mapping[str, Any]
@@ -210,7 +211,14 @@ def guidance_flops(task: Task, n_taught: int, n_checks: int) -> float:
 
 
 def time_step(task: Task, n_steps: int = 12, repeats: int = 3, device: torch.device | str | None = None) -> float:
-    """Return the seconds of one training step of a task, measured here on synthetic images.
+    """Return the median of `time_steps`, in seconds."""
+    return float(np.median(time_steps(task, n_steps, repeats, device)))
+
+
+def time_steps(
+    task: Task, n_steps: int = 12, repeats: int = 3, device: torch.device | str | None = None
+) -> list[float]:
+    """Return timings of one training step of a task, measured here on synthetic images.
 
     Parameters
     ----------
@@ -226,11 +234,11 @@ def time_step(task: Task, n_steps: int = 12, repeats: int = 3, device: torch.dev
 
     Returns
     -------
-    float
-        Median of the timings, in seconds.
+    list of float
+        Seconds of a step, a number for each timing; a single one for what is not trained in steps.
     """
     if task["kind"] in FROZEN:
-        return float(FROZEN[task["kind"]].time_step(task))
+        return [float(FROZEN[task["kind"]].time_step(task))]
     data, n_classes, n_distinct = task["data"], 10, 256
     rng = np.random.default_rng(0)
     images = rng.integers(
@@ -258,4 +266,4 @@ def time_step(task: Task, n_steps: int = 12, repeats: int = 3, device: torch.dev
         started = time.perf_counter()
         train(model, ImagesView(images, places), places % n_classes, settings, n_steps=steps, **options)
         timings.append((time.perf_counter() - started) / steps)
-    return float(np.median(timings[1:]))
+    return timings[1:]

@@ -52,6 +52,7 @@ from tippingpoint.lab.costs import (
     is_watched,
     keeps_targets_of,
     time_step,
+    time_steps,
 )
 from tippingpoint.lab.data import ImageSet, load_image_set, nested_subset, split_validation
 from tippingpoint.lab.devices import prepare_worker, training_device
@@ -63,7 +64,7 @@ from tippingpoint.lab.training.loop import train
 from tippingpoint.lab.training.schedule import TrainingSettings
 from tippingpoint.lab.training.score import Scores, passes, score
 
-__all__ = ["describe", "execute", "load_model", "prepare_worker", "time_step"]
+__all__ = ["describe", "execute", "load_model", "prepare_worker", "time_step", "time_steps"]
 
 Task = Mapping[str, Any]
 CURVE_VERSION = 1

@@ -14,6 +14,7 @@ from tippingpoint.errors import ConfigError, DataError, MissingExtraError
 
 __all__ = ["Absent", "ImageFacts", "Kept", "Laboratory", "RealLaboratory"]
 
+TIMINGS = 5  # of a step, for a plan: their spread is its interval
 MEND_OVERLAP = "remove them from one of the two, or set allow_overlap: true in the study file to go on and have it told"
 
 
@@ -127,8 +128,8 @@ class Laboratory(Protocol):
         """Return ``n_params``, ``n_params_head``, ``n_steps``, ``flops`` and ``guidance_flops`` of a task."""
         ...
 
-    def time_step(self, task: Mapping[str, Any]) -> float:
-        """Return the measured seconds of one training step of a task."""
+    def time_steps(self, task: Mapping[str, Any], device: str = "cpu") -> Sequence[float]:
+        """Return the seconds of one training step of a task, measured several times on a device."""
         ...
 
     def model_faults(
@@ -226,11 +227,12 @@ class RealLaboratory:
         about: Mapping[str, float] = _room("tippingpoint.lab.tasks").describe(task)
         return about
 
-    def time_step(self, task: Mapping[str, Any]) -> float:
+    def time_steps(self, task: Mapping[str, Any], device: str = "cpu") -> Sequence[float]:
         """See `Laboratory`."""
         tasks = _room("tippingpoint.lab.tasks")
         tasks.prepare_worker()
-        return float(tasks.time_step(task))
+        found: list[float] = tasks.time_steps(task, repeats=TIMINGS, device=device)
+        return found
 
     def model_faults(
         self, spec: Mapping[str, Any], image_size: int, channels: int, batch_size: int | None

@@ -8,26 +8,28 @@ report. A public set that is not prepared is planned with by its maker's counts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tippingpoint.errors import InputError
 from tippingpoint.study.cells import Cell
 from tippingpoint.study.endpoint import endpoint_numbers, models_of_one_size
 from tippingpoint.study.eta import shape_of
 from tippingpoint.study.grid import Grid, build_grid
+from tippingpoint.study.hardware import Machines, Price
 from tippingpoint.study.load import Study
 from tippingpoint.study.precision import undecided, with_precision
 from tippingpoint.study.reasons import why_new
 from tippingpoint.study.runners.local import usable_cores
 from tippingpoint.study.store import Store
+from tippingpoint.study.timing import LONGEST_TIMED, Rate, Span, cell_times, makespan, measure_rates, stated_rates
 
 __all__ = ["Group", "Plan", "plan_study"]
 
-FORWARD_SHARE = 1 / 3  # of a training step that scoring costs an image: no backward pass
-LONGEST_TIMED = 1e10  # FLOPs of a step; a few of them are timed in seconds on one core, more would take minutes
 CELL_OVERHEAD = 16_384  # bytes on the disk beside the weights: JSON files, by whole blocks
+HOUR = 3600
 
 
 @dataclass
@@ -94,8 +96,17 @@ class Plan:
         Rows of the runs table when all is done.
     workers : int
         Processes that the estimate counts on.
-    seconds : float or None
-        Wall-clock time, or None where nothing was timed.
+    seconds : Span or None
+        Wall-clock time with its interval, or None where nothing was timed. What is stated has no interval: its ends
+        are its middle.
+    basis : str or None
+        ``measured`` (here) or ``stated``; None where there is no time.
+    machines : Machines or None
+        What it was asked to plan for.
+    price : Price or None
+        Of an hour of one device or core.
+    paid : int
+        Devices or cores that are paid for.
     endpoint : dict or None
         The primary endpoint.
     notes : list of str
@@ -107,9 +118,20 @@ class Plan:
     groups: list[Group]
     rows: int
     workers: int
-    seconds: float | None
+    seconds: Span | None
+    basis: str | None
+    machines: Machines | None
+    price: Price | None
+    paid: int
     endpoint: dict[str, Any] | None
     notes: list[str]
+
+    @property
+    def money(self) -> Span | None:
+        """What the devices cost while the study runs, idle ones too; None without a price or a time."""
+        if self.price is None or self.seconds is None:
+            return None
+        return self.seconds.times(self.paid * self.price.amount / HOUR)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON, as ``plan --json`` prints it."""
@@ -125,14 +147,33 @@ class Plan:
             "flops": sum(group.flops for group in self.groups),
             "disk_bytes": sum(group.disk for group in self.groups),
             "workers": self.workers,
-            "seconds": self.seconds,
+            "seconds": None if self.seconds is None else self.seconds.middle,
+            "seconds_interval": self._interval(self.seconds),
+            "basis": self.basis,
+            "on": None if self.machines is None else str(self.machines),
+            "utilisation": None if self.machines is None else self.machines.utilisation,
+            "price": None if self.price is None else {"unit": self.price.unit, "amount": self.price.amount},
+            "money": None if self.money is None else self.money.middle,
+            "money_interval": self._interval(self.money),
             "endpoint": self.endpoint,
             "notes": self.notes,
         }
 
+    def _interval(self, span: Span | None) -> list[float] | None:
+        """Return the ends of a span; None of what is stated, for nobody knows how far off it is."""
+        return None if span is None or self.basis != "measured" else [span.low, span.high]
+
 
 def plan_study(
-    study: Study, root: str | Path, *, workers: int | None = None, timing: bool = True, rate: float | None = None
+    study: Study,
+    root: str | Path,
+    *,
+    workers: int | None = None,
+    timing: bool = True,
+    rate: float | None = None,
+    machines: Machines | None = None,
+    price: Price | None = None,
+    devices: Sequence[str] = ("cpu",),
 ) -> Plan:
     """Return what a run in this directory would do.
 
@@ -143,36 +184,110 @@ def plan_study(
     root : str or Path
         The study directory; it need not exist.
     workers : int, optional
-        Processes; by default one for each core that may be used.
+        Processes; by default one for each core that may be used, on other machines one for each device.
     timing : bool, default True
         Time a few synthetic steps of each shape that this directory knows nothing of, unless that takes minutes.
     rate : float, optional
         FLOPs a second of each worker: time is FLOPs by this rate, and nothing is timed.
+    machines : Machines, optional
+        Plan for these devices at their stated throughput; nothing is timed.
+    price : Price, optional
+        Of an hour of one GPU, or of one core: a worker has one of its own.
+    devices : sequence of str, default ("cpu",)
+        Where the workers train; steps are timed on the first.
 
     Returns
     -------
     Plan
-        Cells by kind and recipe with reasons, steps, FLOPs, time and disk.
+        Cells by kind and recipe with reasons, steps, FLOPs, time, disk and money.
+
+    Raises
+    ------
+    InputError
+        The price is not that of the workers.
     """
+    _check_price(price, gpu=None if rate else machines is not None or devices[0] != "cpu")
     study = with_precision(study, Path(root))
-    study, assumed = _decided(study, timing=timing and rate is None)
+    stated = _throughput(rate, machines)
+    study, assumed = _decided(study, timing=timing and stated is None)
     grid = build_grid(study)
     store = Store(root)
     done = store.done()
     todo = [cell for cell in grid.cells.values() if cell.key not in done]
     reasons = why_new(todo, store, study.config)
-    notes = [*store.notes, *_absent(study), *_absent_weights(study), *models_of_one_size(grid), *assumed]
-    if rate is not None:
-        rates = {shape_of(cell): (cell.estimate.work / cell.estimate.n_steps / rate, False) for cell in todo}
-        notes.append(f"Times are FLOPs at {rate:.3g} a second for each worker, as stated; nothing was timed.")
+    if stated is not None:
+        rates = stated_rates(todo, stated)
     else:
-        rates = _rates(study, grid, store, todo, timing=timing)
-    large = max((cell.estimate.work / cell.estimate.n_steps for cell in todo if shape_of(cell) not in rates), default=0)
-    if timing and large:
-        notes.append(f"A step takes up to {large:.2g} FLOPs, too many to time here: state FLOPs a second with --rate.")
+        rates = measure_rates(study, grid, store, todo, timing=timing, device=devices[0])
+    notes = [*store.notes, *_absent(study), *_absent_weights(study), *models_of_one_size(grid), *assumed]
+    notes += [*_of_stated(rate, machines), *_too_large(todo, rates, timing=timing)]
+    store.close()
+    times = cell_times(study, todo, rates)
+    count = workers or (machines.count if machines else usable_cores())
+    return Plan(
+        study.config.name,
+        Path(root),
+        _groups(study, grid, done, reasons, times),
+        len(grid.rows),
+        count,
+        wall := _wall_clock(grid, times, count, done),
+        None if wall is None else "measured" if stated is None else "stated",
+        machines,
+        price,
+        count if devices[0] == "cpu" else len(devices),
+        endpoint_numbers(study, grid),
+        notes,
+    )
+
+
+def _check_price(price: Price | None, *, gpu: bool | None) -> None:
+    """Refuse the price of a GPU for cores, and the other way round; a stated rate may be of either."""
+    if price is None or gpu is None or price.unit == ("gpu_hour" if gpu else "cpu_hour"):
+        return
+    if gpu:
+        raise InputError("--price cpu_hour: this plan is for GPUs; give the price of an hour of one, gpu_hour=2.5.")
+    raise InputError(
+        "--price gpu_hour: this plan is for CPU cores; give cpu_hour=0.04, or say for which GPUs, with --on 8xH100."
+    )
+
+
+def _throughput(rate: float | None, machines: Machines | None) -> Callable[[Cell], float] | None:
+    """Return the stated FLOPs a second for a cell; None where time is measured."""
+    if rate is not None:
+        return lambda _: rate
+    if machines is not None:
+        return lambda cell: machines.throughput(str(cell.task.get("precision", "float32")))
+    return None
+
+
+def _of_stated(rate: float | None, machines: Machines | None) -> list[str]:
+    if rate is not None:
+        return [f"Times are FLOPs at {rate:.3g} a second for each worker, as stated; nothing was timed."]
+    if machines is None:
+        return []
+    device, share = machines.device, machines.utilisation
+    half = "" if device.bfloat16 is None else f", {device.bfloat16:.3g} in bfloat16"
+    return [
+        f"Times are stated, not measured: {share:.0%} (--utilisation) of {device.name}'s peak of {device.float32:.3g} "
+        f"FLOPs a second in float32{half} ({device.source}). Small models reach far less: time a few cells there, "
+        "and state their FLOPs a second with --rate."
+    ]
+
+
+def _too_large(todo: list[Cell], rates: Mapping[str, Rate], *, timing: bool) -> list[str]:
+    """Say which steps were not timed because they are too large."""
+    left = [cell.estimate.work / max(1, cell.estimate.n_steps) for cell in todo if shape_of(cell) not in rates]
+    if not timing or not left:
+        return []
+    return [f"A step takes up to {max(left):.2g} FLOPs, too many to time here: state FLOPs a second with --rate."]
+
+
+def _groups(
+    study: Study, grid: Grid, done: set[str], reasons: Mapping[str, str], times: Mapping[str, Span | None]
+) -> list[Group]:
+    """Return the cells by kind and recipe, with what those to run cost."""
     arrays = _features_sizes(study, grid)
     groups: dict[tuple[str, str], Group] = {}
-    times: list[float] = []
     for cell in grid.cells.values():
         name = (cell.kind, str(cell.where["recipe"]))
         group = groups.setdefault(name, Group(*name))
@@ -181,22 +296,19 @@ def plan_study(
             group.done += 1
             continue
         group.reasons[reasons[cell.key]] += 1
-        _add_cost(group, cell, seconds := _seconds(study, cell, rates))
+        span = times[cell.key]
+        _add_cost(group, cell, None if span is None else span.middle)
         group.disk += arrays.get(cell.key, 0)
-        times.append(seconds or 0.0)
-    count = workers or usable_cores()
-    wall = max([sum(times) / count, *times]) if all(group.seconds is not None for group in groups.values()) else None
-    store.close()
-    return Plan(
-        study.config.name,
-        Path(root),
-        list(groups.values()),
-        len(grid.rows),
-        count,
-        wall,
-        endpoint_numbers(study, grid),
-        notes,
-    )
+    return list(groups.values())
+
+
+def _wall_clock(grid: Grid, times: Mapping[str, Span | None], workers: int, done: set[str]) -> Span | None:
+    """Return how long the workers take for all cells, in the order of a run; None where a cell has no time."""
+    known = {key: span for key, span in times.items() if span is not None}
+    if len(known) < len(times):
+        return None
+    ends = ({key: span[end] for key, span in known.items()} for end in range(3))
+    return Span(*(makespan(grid, seconds, workers, done=done, only=None) for seconds in ends))
 
 
 def _decided(study: Study, *, timing: bool) -> tuple[Study, list[str]]:
@@ -257,39 +369,3 @@ def _features_sizes(study: Study, grid: Grid) -> dict[str, int]:
             n_images = facts.n_pool + facts.n_validation + facts.n_test
             sizes[cell.parents["features"]] = 4 * n_images * (cell.estimate.n_params_head // facts.n_classes - 1)
     return sizes
-
-
-def _rates(
-    study: Study, grid: Grid, store: Store, todo: Iterable[Cell], *, timing: bool
-) -> dict[str, tuple[float, bool]]:
-    """Return shape -> (seconds per step, whether scoring is in it) of every shape that is to run."""
-    wanted: dict[str, Cell] = {}
-    for cell in todo:
-        wanted.setdefault(shape_of(cell), cell)
-    sums: dict[str, list[float]] = {}
-    for key in store.done() & set(grid.cells):
-        shape = shape_of(grid.cells[key])
-        if shape in wanted:
-            total = sums.setdefault(shape, [0.0, 0.0])
-            total[0] += float(store.result(key)["wall_s"])
-            total[1] += grid.cells[key].estimate.n_steps
-    rates = {shape: (seconds / steps, True) for shape, (seconds, steps) in sums.items() if steps}
-    for shape, cell in wanted.items():
-        if shape not in rates and timing and cell.estimate.work <= LONGEST_TIMED * cell.estimate.n_steps:
-            rates[shape] = (study.laboratory.time_step(cell.task), False)
-    return rates
-
-
-def _seconds(study: Study, cell: Cell, rates: Mapping[str, tuple[float, bool]]) -> float | None:
-    """Return the seconds of a cell: its steps, and scoring where the rate does not hold it already."""
-    if shape_of(cell) not in rates:
-        return None
-    rate, whole = rates[shape_of(cell)]
-    if whole:
-        return rate * cell.estimate.n_steps
-    facts = study.images[cell.task["data"]["name"]]
-    scored = facts.n_validation + (facts.n_test if study.config.score_on == "test" else 0)
-    if "training" not in cell.task:  # features and what learns from them are scored by the way
-        return rate * cell.estimate.n_steps
-    own: float = rate * cell.estimate.flops / cell.estimate.work / cell.task["training"]["batch_size"]
-    return rate * cell.estimate.n_steps + own * FORWARD_SHARE * scored
