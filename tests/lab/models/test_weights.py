@@ -114,6 +114,25 @@ def test_positions_are_resampled_as_timm_does_it(tmp_path: Path) -> None:
     assert normalisation_of(model) == {"mean": [0.5] * 3, "std": [0.5] * 3}
 
 
+@pytest.mark.parametrize("name", ["test_convnext2", "test_efficientnet", "test_vit2", "test_vit_relpos", "test_nfnet"])
+def test_every_family_is_what_timm_makes_of_the_file(name: str, tmp_path: Path) -> None:
+    """Grey images of another size, other classes: timm's own way from a file is the oracle."""
+    torch.manual_seed(0)
+    path = saved(timm.create_model(name).state_dict(), tmp_path / "w.safetensors")
+    spec = {"timm": name, "weights": {"path": str(path)}}
+    model = build_model(spec, image_size=96, channels=1, n_classes=3, seed=1).eval()
+    size = {"img_size": 96} if "vit" in name else {}
+    overlay = {"file": str(path)}
+    oracle = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, in_chans=1, num_classes=3, **size)
+    assert normalisation_of(model) == {key: list(oracle.pretrained_cfg[key]) for key in ("mean", "std")}
+    set_normalisation(model, None)
+    model.reset_classifier(0)
+    oracle.eval().reset_classifier(0)
+    images = torch.randn(2, 1, 96, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), oracle(images), rtol=1e-4, atol=1e-5)
+
+
 def test_layers_of_another_name_are_renamed_as_timm_does_it(tmp_path: Path) -> None:
     torch.manual_seed(0)
     shape = {"img_size": 32, "embed_dim": 32, "depth": 1, "num_heads": 2, "num_classes": 3}
