@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tippingpoint.report import Analysis, analyse
+from tippingpoint.report.canvas import SERIES
 from tippingpoint.report.figures import draw, figure_bytes
 from tippingpoint.report.figures_checks import backtest_panel, predicted_panel, residual_panels, term_panel
 from tippingpoint.report.figures_data import (
@@ -270,3 +271,30 @@ def test_a_figure_without_a_law_or_with_one_size_is_drawn() -> None:
             mean_low=sizes * np.nan, mean_high=sizes * np.nan, helps=(), crossings=(),
         )  # fmt: skip
         assert figure_bytes(draw(bare), "png").startswith(b"\x89PNG")
+
+
+def _linear(colour: str) -> np.ndarray:
+    """Return the linear light of a colour such as #0072b2."""
+    parts = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+# What the two common kinds of red-green blindness see, in linear light (Machado, Oliveira and Fernandes 2009).
+PROTANOPIA = np.array(
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+)
+DEUTERANOPIA = np.array(
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+)
+
+
+@pytest.mark.parametrize("eye", [np.eye(3), PROTANOPIA, DEUTERANOPIA], ids=["usual", "protanopia", "deuteranopia"])
+def test_series_are_told_apart_by_any_eye_and_in_grey(eye: np.ndarray) -> None:
+    colours = [_linear(colour) for colour, _, _ in SERIES]
+    seen = [np.clip(eye @ colour, 0, 1) ** (1 / 2.2) for colour in colours]
+    for place, one in enumerate(seen):
+        for other in seen[place + 1 :]:
+            assert np.abs(one - other).max() > 0.1
+    luminance = [float(np.array([0.2126, 0.7152, 0.0722]) @ colour) for colour in colours]
+    assert all(1.05 / (level + 0.05) >= 3.5 for level in luminance)  # dark enough on white paper
+    assert len({marker for _, marker, _ in SERIES}) == len({str(dash) for _, _, dash in SERIES}) == len(SERIES)

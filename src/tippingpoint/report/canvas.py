@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["SERIES", "cut", "figure_bytes", "frame", "new_figure", "short", "size_ticks", "style"]
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#d5d9de", "#ffffff"
-BLUE, VERMILLION, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#00825f", "#a8558a", "#7a6a00"
+BLUE, VERMILLION, GREEN, PURPLE, SLATE = "#0072b2", "#d55e00", "#00825f", "#a8558a", "#3a4149"
 HELPS, HARMS = "#fbe3d3", "#dcebf5"
 SERIES = (
     (BLUE, "o", "-"),
     (VERMILLION, "s", (0, (5, 2))),
     (GREEN, "^", (0, (1, 1.2))),
     (PURPLE, "D", (0, (6, 2, 1.5, 2))),
-    (SKY, "v", (0, (3, 1))),
+    (SLATE, "v", (0, (3, 1))),
 )
 
 

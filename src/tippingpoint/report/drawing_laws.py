@@ -64,7 +64,7 @@ def draw_law(axes: Axes, panel: LawPanel) -> None:
     if drawn:
         axes.plot([], [], color=MUTED, linewidth=2.2, label="floor (line at the right)")
     axes.set_title(cut(panel.title, 46) + (f" ({panel.note})" if panel.note else ""), fontsize=9.5, loc="left")
-    axes.legend(frameon=False, fontsize=8.5, loc="upper right")
+    axes.legend(facecolor=PAPER, edgecolor="none", framealpha=0.8, fontsize=8.5, loc="upper right")
 
 
 def _law_limits(axes: Axes, panel: LawPanel) -> None:

@@ -33,7 +33,7 @@ COLOURS = {
     canvas.VERMILLION: "--vermillion",
     canvas.GREEN: "--green",
     canvas.PURPLE: "--purple",
-    canvas.SKY: "--olive",
+    canvas.SLATE: "--slate",
     canvas.HELPS: "--helps",
     canvas.HARMS: "--harms",
 }

@@ -11,7 +11,7 @@ const LOOKS = [
   ["vermillion", "8 4"],
   ["green", "2 3"],
   ["purple", "9 3 2 3"],
-  ["olive", "5 2"],
+  ["slate", "5 2"],
 ];
 const FAR = 10; // how far beyond the data a slider goes, as `advise` does
 const SURE = 0.8; // share of draws from which the best is called so without a second name
