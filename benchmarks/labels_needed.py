@@ -14,7 +14,6 @@ what is expected there is ``error_inside``.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 import tippingpoint as tp
+from tippingpoint.files import dump_json
 from tippingpoint.laws.registry import law_named
 
 MOST = (160, 320, 640)
@@ -103,7 +103,7 @@ def main() -> None:
     if arguments.out is not None:
         machine = {"python": platform.python_version(), "tippingpoint": tp.__version__}
         record = {"command": "python benchmarks/labels_needed.py RUNS LATER", **machine, "answers": rows}
-        arguments.out.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
+        arguments.out.write_text(dump_json(record, indent=1) + "\n", encoding="utf-8")  # open ends are null
 
 
 if __name__ == "__main__":
