@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import tippingpoint
+from tippingpoint.boundary import Smoothness
 from tippingpoint.boundary.smoothness import compare_smoothness
 from tippingpoint.errors import InputError, RunsError
+from tippingpoint.fitting.roughness import roughness
+from tippingpoint.runs.curves import read_curves
 
 STEP = np.arange(2, 402, 2)
 SIZES, LABELS, BLOCKS = (100, 200, 400, 800), (50, 200), range(5)
@@ -71,7 +75,15 @@ def test_known_ratios_are_found(tmp_path: Path) -> None:
         assert row["n_blocks"] == 5
         assert overall(found, "error_roughness", stage)["ratio"] == pytest.approx(0.25, rel=1e-6)
     assert found.n_pairs == len(SIZES) * (1 + len(LABELS)) * len(BLOCKS)
-    assert "stand out as smoother under distilled and 0 as rougher" in found.claims()[0]
+    sure = found.table_[(found.table_["scope"] == "all") & (found.table_["measure"] != "steps")]
+    smoother = int((sure["p_holm"] < 0.1).sum())
+    assert smoother >= 4
+    assert found.claims()[0] == (
+        f"Of 8 comparisons of roughness {smoother} stand out as smoother under distilled and 0 as rougher."
+    )
+    assert compare_smoothness(tmp_path, ("distilled", "scratch")).claims()[0] == (
+        f"Of 8 comparisons of roughness 0 stand out as smoother under scratch and {smoother} as rougher."
+    )
     assert "training losses smoother (0.50 [" in found.claims()[1]
 
 
@@ -171,3 +183,69 @@ def test_two_sizes_of_data_have_no_roughness(tmp_path: Path) -> None:
     found = compare_smoothness(tmp_path)
     assert set(found.table_["measure"]) == {"roughness", "relative_roughness", "steps"}
     assert "needs three sizes of n_pretrain" in found.notes[0]
+
+
+def test_the_interval_is_students_over_block_means(tmp_path: Path) -> None:
+    found = compare_smoothness(study(tmp_path, noise=0.8), level=0.8)
+    logs: dict[int, list[float]] = {}
+    curves = [curve for curve in read_curves(tmp_path) if curve.place["stage"] == "pretrained"]
+    for curve in curves:
+        sign = 1 if curve.place["recipe"] == "distilled" else -1
+        rough = roughness(curve.step, np.log(curve.parts["ce"]), after=20)
+        logs.setdefault(curve.place["seed"], []).append(sign * np.log(rough))
+    blocks = np.array([2 * np.mean(values) for values in logs.values()])
+    row = overall(found, "relative_roughness", "pretrained")
+    test = stats.ttest_1samp(blocks, 0)
+    interval = test.confidence_interval(0.8)
+    assert row[["ratio", "low", "high"]].to_list() == pytest.approx(np.exp([blocks.mean(), *interval]), rel=1e-9)
+    assert row["p"] == pytest.approx(test.pvalue, rel=1e-9)
+
+
+def test_only_what_stands_out_after_the_adjustment_is_claimed(tmp_path: Path) -> None:
+    found = compare_smoothness(study(tmp_path, noise=0.9))
+    table = found.table_.copy()
+    table["p"], table["p_holm"] = 0.01, 0.5
+    careful = Smoothness(found.recipes, 0.9, found.span, table, found.n_pairs)
+    assert careful.claims()[0] == (
+        "Of 8 comparisons of roughness 0 stand out as smoother under distilled and 0 as rougher."
+    )
+    assert careful.claims()[1].startswith("heads=4 under heads=2, finetuned, 5 blocks: no difference stands out in")
+
+
+def test_the_warm_up_plays_no_part(tmp_path: Path) -> None:
+    study(tmp_path, noise=1.0)
+    lines = [json.loads(line) for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["recipe"] == "distilled":
+            line["ce"][:3] = [value + 3 * (-1) ** k for k, value in enumerate(line["ce"][:3])]  # up to step 6 of 20
+    (tmp_path / "curves.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert overall(compare_smoothness(tmp_path), "roughness")["ratio"] < 1.3, "what its trend still feels of it"
+    for line in lines:
+        line["warmup_steps"] = 380
+    (tmp_path / "curves.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(RunsError, match="60 pairs are set aside: their curves have under 20 points after the warm-up"):
+        compare_smoothness(tmp_path)
+
+
+def test_teachers_are_not_mixed(tmp_path: Path) -> None:
+    study(tmp_path, noise=0.5, wobble=0.25)
+    lines = [json.loads(line) for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
+    frame = pd.read_csv(tmp_path / "runs.csv")
+    more = []
+    for line in lines:  # a second teacher that changes nothing, and a second guided recipe like scratch
+        if line["recipe"] == "scratch":
+            more += [{**line, "recipe": "distilled", "teacher": "heads=3"}]
+            more += [{**line, "recipe": "gentle", "teacher": teacher} for teacher in ("heads=2", "heads=3")]
+    scratch = frame[frame["recipe"] == "scratch"]
+    rows = [scratch.assign(recipe="distilled", teacher="heads=3")]
+    rows += [scratch.assign(recipe="gentle", teacher=teacher) for teacher in ("heads=2", "heads=3")]
+    (tmp_path / "curves.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines + more))
+    pd.concat([frame, *rows]).to_csv(tmp_path / "runs.csv", index=False)
+    for first in ("scratch", "gentle"):
+        table = compare_smoothness(tmp_path, (first, "distilled")).table_
+        whole = table[(table["scope"] == "all") & (table["stage"] == "finetuned")]
+        ratios = whole.set_index(["teacher", "measure"])["ratio"]
+        assert ratios["heads=2", "roughness"] == pytest.approx(0.5, rel=0.02), first
+        assert ratios["heads=3", "roughness"] == pytest.approx(1.0), first
+        assert ratios["heads=2", "error_roughness"] == pytest.approx(0.25, rel=1e-6), first
+        assert ratios["heads=3", "error_roughness"] == pytest.approx(1.0), first
