@@ -99,3 +99,8 @@ def test_a_run_publishes_the_curve_of_every_cell(
         json.loads(line)["key"] for line in (tmp_path / "study" / "cells.jsonl").read_text().splitlines()
     ]
     assert len(found) == outcome.trained
+    damaged = tmp_path / "study" / "cells" / found[0]["key"] / "curve.json"
+    damaged.write_text("{" * damaged.stat().st_size)
+    again = run_study(load(), tmp_path / "study", workers=1, environment=environment)
+    assert (again.state, again.trained) == ("done", 0), "a damaged curve spoils no result"
+    assert f"{damaged}: cannot be read" in again.notes[-1]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from tippingpoint.errors import TippingPointError
+from tippingpoint.errors import StoreError, TippingPointError
 from tippingpoint.files import write_atomic
 from tippingpoint.study.cell_files import verify_cell
 from tippingpoint.study.cells import Cell
@@ -387,7 +387,10 @@ class _Run:
 
     def _end(self, state: str) -> Outcome:
         rows = self._publish(state)
-        write_curves(self.root)
+        try:
+            write_curves(self.root)
+        except StoreError as error:  # a damaged curve spoils no result
+            self.notes += error.faults
         failed = self.schedule.keys("failed")
         return Outcome(
             state=state,
