@@ -66,10 +66,11 @@ class Crew:
     def steps(self, case: Case, seconds: float) -> int:
         """Build a case's loops and return how many steps take so long."""
         self.run(case, 1)
-        for pipe in self.pipes:
-            pipe.send((case, 8))
-        slowest: float = max(pipe.recv() for pipe in self.pipes)
-        return max(8, round(seconds / slowest))
+        steps = 8
+        for share in (4, 1):  # a first guess is coarse: what a loop does before its first step counts too much
+            rate = self.run(case, steps) / (len(self.pipes) * case.batch)
+            steps = max(8, round(seconds * rate / share))
+        return steps
 
     def end(self) -> None:
         """Let the processes end; those that cannot are ended."""
@@ -93,6 +94,7 @@ def rounds(one: Callable[[], float], other: Callable[[], float], count: int) -> 
             first = one()
             pairs.append((first, other()))
     ratios = sorted(a / b for a, b in pairs)
+    print(f"{median(ratios):.2f}", end=" ", file=sys.stderr, flush=True)
     return {
         "images_per_s": median(a for a, _ in pairs),
         "other_images_per_s": median(b for _, b in pairs),

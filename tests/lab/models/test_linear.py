@@ -44,7 +44,9 @@ def test_only_what_is_asked_for_gets_a_gradient() -> None:
         for mine, plain in zip(got, expected, strict=True):
             torch.testing.assert_close(mine, plain, rtol=1e-4, atol=1e-2)
     with torch.no_grad():
-        assert not linear(x, weight, offset).requires_grad
+        alone = linear(x, weight, offset)
+    assert not alone.requires_grad
+    assert torch.equal(alone, linear(x, weight, offset)), "the same numbers, remembered or not"
 
 
 @pytest.mark.parametrize(

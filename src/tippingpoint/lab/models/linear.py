@@ -50,6 +50,8 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
         and x.numel() * weight.shape[0] >= _SMALL
         and not torch.is_autocast_enabled("cpu")
     ):
+        if not torch.is_grad_enabled():
+            return _product(x, weight, bias)  # a teacher, or scoring: nothing to remember
         return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return]
     return F.linear(x, weight, bias)
 
