@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from tippingpoint.cli._common import print_json
-from tippingpoint.cli._study import DirectoryOption, SettingsOption, StudyArgument, WorkersOption
+from tippingpoint.cli._study import (
+    DeviceOption,
+    DirectoryOption,
+    SettingsOption,
+    StudyArgument,
+    WorkersOption,
+    WorkersPerGpuOption,
+)
 
 if TYPE_CHECKING:
+    from tippingpoint.study.budget import Budget
+    from tippingpoint.study.display import Display
     from tippingpoint.study.execute import Outcome
     from tippingpoint.study.laboratory import Laboratory
+    from tippingpoint.study.load import Study
     from tippingpoint.study.runners.pool import Engine
 
 __all__ = ["register"]
@@ -31,12 +41,8 @@ def run(
     directory: DirectoryOption = None,
     settings: SettingsOption = None,
     workers: WorkersOption = None,
-    device: Annotated[
-        str, typer.Option("--device", metavar="cpu|cuda|auto", help="Where to train; auto: on all GPUs, else the CPU.")
-    ] = "auto",
-    workers_per_gpu: Annotated[
-        int | None, typer.Option("--workers-per-gpu", min=1, help="Cells that share a GPU.", show_default="1")
-    ] = None,
+    device: DeviceOption = "auto",
+    workers_per_gpu: WorkersPerGpuOption = None,
     ray: Annotated[
         str | None,
         typer.Option("--ray", metavar="ADDR", help="Train on a Ray cluster: auto, or HOST:PORT of its head."),
@@ -47,6 +53,14 @@ def run(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Train only.")] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="2h|1e16flops", help="Train the most informative part that fits, and stop."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="KEY", help="Train this cell alone, and what it starts from. Repeatable."),
+    ] = None,
     adaptive: Annotated[
         bool, typer.Option("--adaptive", help="Train what sharpens the endpoint's answer most for its cost, and stop.")
     ] = False,
@@ -72,38 +86,95 @@ def run(
     from tippingpoint.study.execute import run_study
     from tippingpoint.study.load import load_study, study_directory
 
-    asked = _adaptive(adaptive, until, predict, most_cells, extra_seeds)
+    asked = _asked(budget, only or [], ray, _adaptive(adaptive, until, predict, most_cells, extra_seeds))
     loaded = load_study(study, settings or [])
     root = study_directory(loaded, directory)
-    chooser = None
     with _workers(ray, memory_per_cell, device, workers, workers_per_gpu, loaded.laboratory) as (many, devices, engine):
-        if asked is not None:
-            from tippingpoint.study.adaptive import Adaptive, with_extra_seeds
-            from tippingpoint.study.precision import decide_precision
-
-            loaded = decide_precision(with_extra_seeds(loaded, extra_seeds or 0), root, devices[0])
-            chooser = Adaptive(loaded, root, **asked, batch=max(1, many // 2))
         display = make_display(quiet=json)
-        if chooser is not None:
-            chooser.note = display.note
+        try:
+            loaded, chooser = _chooser(asked, loaded, root, many, devices[0], display)
+        except BaseException:
+            display.close()
+            raise
         outcome = run_study(loaded, root, workers=many, display=display, choose=chooser, devices=devices, engine=engine)
     more = _left_out(root)
     outcome.notes.extend(more)
     report, answer, fault = None, None, None
-    if not no_report and outcome.state != "interrupted" and outcome.n_rows:
+    if not (no_report or asked.only) and outcome.state != "interrupted" and outcome.n_rows:
         if not json:
             print("Fitting the laws and writing the report …", file=sys.stderr, flush=True)
         report, answer, fault = _report(root)
     if json:
-        found = None if chooser is None else {"ended": chooser.ended or None, "width": chooser.width}
-        print_json({**_summary(outcome, report, fault), "adaptive": found})
+        print_json({**_summary(outcome, report, fault), **_chosen(asked, chooser)})
     else:
         _tell(outcome, report, answer, fault)
         for note in more:
             print(f"Note: {note}")
-        if chooser is not None and chooser.ended:
-            print(f"Stopped: {chooser.ended}. {root / 'adaptive.jsonl'} says why every cell was trained.")
+        _tell_chosen(asked, chooser, root)
     return outcome.exit_code
+
+
+class _Asked(NamedTuple):
+    """Which cells a run is asked to train: all, or those that one of these chooses."""
+
+    adaptive: dict[str, Any] | None
+    budget: Budget | None
+    only: list[str]
+
+
+def _asked(budget: str | None, only: list[str], ray: str | None, adaptive: dict[str, Any] | None) -> _Asked:
+    """Read what chooses cells; one of them alone."""
+    from tippingpoint.errors import InputError
+    from tippingpoint.study.budget import read_budget
+
+    if sum((budget is not None, bool(only), adaptive is not None)) > 1:
+        raise InputError("--adaptive, --budget and --only each choose what is trained; give one of them.")
+    limit = None if budget is None else read_budget(budget)
+    if limit is not None and limit.unit == "seconds" and ray is not None:
+        raise InputError("--budget: time is estimated on this machine alone; with --ray give FLOPs, such as 1e16flops.")
+    return _Asked(adaptive, limit, only)
+
+
+def _chooser(
+    asked: _Asked, study: Study, root: Path, many: int, device: str, display: Display
+) -> tuple[Study, Callable[[], Collection[str]] | None]:
+    """Return the study with its precision decided, and what chooses its cells; None where all are trained."""
+    if not any(asked):
+        return study, None
+    from tippingpoint.study.precision import decide_precision
+
+    if asked.adaptive is not None:
+        from tippingpoint.study.adaptive import Adaptive, with_extra_seeds
+
+        extra = asked.adaptive.pop("extra_seeds")
+        study = decide_precision(with_extra_seeds(study, extra), root, device)
+        return study, Adaptive(study, root, **asked.adaptive, batch=max(1, many // 2), note=display.note)
+    study = decide_precision(study, root, device)
+    if asked.budget is not None:
+        from tippingpoint.study.budget import Budgeted
+
+        if asked.budget.unit == "seconds":
+            display.note("Timing a few steps of each model …")
+        chooser = Budgeted(study, root, asked.budget, many, device)
+        display.note(chooser.sentence())
+        return study, chooser
+    from tippingpoint.study.grid import build_grid
+    from tippingpoint.study.only import find_cells, once
+
+    return study, once(find_cells(build_grid(study), asked.only))
+
+
+def _chosen(asked: _Asked, chooser: Any) -> dict[str, Any]:
+    """Return what the JSON says of a choice."""
+    adaptive = None if asked.adaptive is None else {"ended": chooser.ended or None, "width": chooser.width}
+    return {"adaptive": adaptive, "budget": None if asked.budget is None else chooser.to_dict()}
+
+
+def _tell_chosen(asked: _Asked, chooser: Any, root: Path) -> None:
+    if asked.adaptive is not None and chooser.ended:
+        print(f"Stopped: {chooser.ended}. {root / 'adaptive.jsonl'} says why every cell was trained.")
+    if asked.budget is not None:
+        print(f"{chooser.sentence()} The same command with a larger budget goes on.")
 
 
 class _Workers(NamedTuple):
@@ -173,7 +244,7 @@ def _adaptive(
         faults.append("--until 'prediction width < …' and --predict belong together; give both or neither.")
     if faults:
         raise InputError(faults)
-    return {"until": sharp, "predict": place, "most_cells": most_cells}
+    return {"until": sharp, "predict": place, "most_cells": most_cells, "extra_seeds": extra_seeds or 0}
 
 
 def _left_out(root: Path) -> list[str]:
@@ -210,6 +281,8 @@ def _report(root: Path) -> tuple[Path | None, str | None, str | None]:
 
 
 def _summary(outcome: Outcome, report: Path | None, fault: str | None) -> dict[str, Any]:
+    from tippingpoint.study.only import reproduce
+
     return {
         "state": outcome.state,
         "directory": str(outcome.root),
@@ -219,7 +292,13 @@ def _summary(outcome: Outcome, report: Path | None, fault: str | None) -> dict[s
         "rows": outcome.n_rows,
         "wall_s": outcome.wall_s,
         "failures": [
-            {"cell": label, "reason": reason, "log": str(log)}
+            {
+                "cell": label,
+                "reason": reason,
+                "log": str(log),
+                "key": log.stem,
+                "command": reproduce(outcome.root, log.stem),
+            }
             for (label, reason), log in zip(outcome.failures.items(), outcome.logs, strict=True)
         ],
         "notes": outcome.notes,
@@ -230,6 +309,7 @@ def _summary(outcome: Outcome, report: Path | None, fault: str | None) -> dict[s
 
 def _tell(outcome: Outcome, report: Path | None, answer: str | None, fault: str | None) -> None:
     from tippingpoint.study.display import duration
+    from tippingpoint.study.only import reproduce
 
     counts = outcome.counts
     if answer:
@@ -248,6 +328,7 @@ def _tell(outcome: Outcome, report: Path | None, answer: str | None, fault: str 
         print(f"tippingpoint: {counts['failed']} cells failed, {counts['blocked']} wait for them:", file=sys.stderr)
         for (label, reason), log in zip(outcome.failures.items(), outcome.logs, strict=True):
             print(f"  {label}: {reason} (log: {log})", file=sys.stderr)
-        print("The same command tries them again.", file=sys.stderr)
+            print(f"    {reproduce(outcome.root, log.stem)}", file=sys.stderr)
+        print("The same command tries all of them again, the command below a cell that cell alone.", file=sys.stderr)
     if outcome.state == "interrupted":
         print("tippingpoint: interrupted; finished cells are kept, the same command goes on.", file=sys.stderr)

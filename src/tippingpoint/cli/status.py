@@ -40,3 +40,4 @@ def status(
         print(f", about {duration(now['eta_s'])} left" if now["eta_s"] is not None else "")
     for failure in now["failures"]:
         print(f"  failed: {failure['cell']}: {failure['reason']} (log: {failure['log']})")
+        print(f"    {failure['command']}")

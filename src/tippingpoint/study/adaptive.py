@@ -20,10 +20,9 @@ from tippingpoint.advice.next_study import read_cells
 from tippingpoint.errors import ConfigError, InputError, TippingPointError
 from tippingpoint.files import dump_json, write_atomic
 from tippingpoint.study.config import Block
-from tippingpoint.study.endpoint import endpoint_numbers
+from tippingpoint.study.endpoint import FIRST_BLOCKS, FIRST_SIZES, endpoint_cells, endpoint_numbers
 from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study
-from tippingpoint.study.values import model_name
 
 if TYPE_CHECKING:
     from tippingpoint.advice.next_result import Candidate, Next
@@ -33,7 +32,6 @@ __all__ = ["RECORD", "Adaptive", "Until", "left_out", "read_until", "with_extra_
 RECORD = "adaptive.jsonl"
 SCHEMA_VERSION = 1  # of the record
 _NAMED = 6  # cells that a choice is told with on the way; the record has all
-_FIRST_SIZES, _FIRST_BLOCKS = 3, 2  # the fewest that a law and the spread of blocks can be had from
 _FORM = re.compile(r"\s*(boundary|prediction)\s+width\s*<\s*([0-9.eE_+-]+)\s*(decades?)?\s*")
 
 
@@ -142,7 +140,7 @@ class Adaptive:
         done = sum(one == "done" for one in state.values())
         if begun := [key for key in self._last() if state.get(key) in ("todo", "running")]:
             return begun
-        wanted = _closure(self.grid, self.first)
+        wanted = self.grid.closure(self.first)
         if (open_ := [key for key in wanted if state[key] == "todo"]) and not any(
             one["why"] != "stopped" for one in self.records
         ):
@@ -224,40 +222,18 @@ class Adaptive:
         return keys
 
 
-def _closure(grid: Grid, keys: Collection[str]) -> list[str]:
-    """Return cells and all that they start from, in the order of the grid."""
-    found: set[str] = set()
-    pending = list(keys)
-    while pending:
-        key = pending.pop()
-        if key not in found:
-            found.add(key)
-            pending += grid.cells[key].parents.values()
-    return [key for key in grid.cells if key in found]
-
-
 def _first_set(study: Study, grid: Grid, endpoint: Mapping[str, Any]) -> list[str]:
     """Return the cells that score the smallest sizes of the endpoint's axis in the first blocks, for both recipes."""
-    along, held = endpoint["along"], {axis: size for axis, size in endpoint["at"].items() if axis != "n_params"}
-    rows = []
-    for cell in grid.cells.values():
-        where = cell.where
-        if cell.stage == endpoint["stage"] and where["recipe"] in endpoint["recipes"]:
-            same = model_name(where["student"]) == endpoint["student"]
-            same &= where["teacher"] is None or where["teacher"] == endpoint["teacher"]
-            same &= cell.stage == "pretrained" or where["downstream"] == endpoint["downstream"]
-            same &= all(size is None or where[axis] in (None, size) for axis, size in held.items())
-            if same and where[along] is not None:
-                rows.append(cell)
-    blocks = [(block.subset_seed, block.seed) for block in study.config.all_blocks()][:_FIRST_BLOCKS]
+    along, rows = endpoint["along"], endpoint_cells(grid, endpoint)
+    blocks = [(block.subset_seed, block.seed) for block in study.config.all_blocks()][:FIRST_BLOCKS]
     recipes = {
         recipe: {cell.where[along] for cell in rows if cell.where["recipe"] == recipe} for recipe in endpoint["recipes"]
     }
-    sizes = sorted(set.intersection(*recipes.values()))[:_FIRST_SIZES] if recipes else []
-    if len(sizes) < _FIRST_SIZES or len(blocks) < _FIRST_BLOCKS:
+    sizes = sorted(set.intersection(*recipes.values()))[:FIRST_SIZES] if recipes else []
+    if len(sizes) < FIRST_SIZES or len(blocks) < FIRST_BLOCKS:
         raise ConfigError(
             f"--adaptive: the study has {len(sizes)} sizes of {along} that {' and '.join(endpoint['recipes'])} share "
-            f"and {len(blocks)} blocks (seeds); it needs {_FIRST_SIZES} sizes and {_FIRST_BLOCKS} blocks to begin with."
+            f"and {len(blocks)} blocks (seeds); it needs {FIRST_SIZES} sizes and {FIRST_BLOCKS} blocks to begin with."
         )
     return [
         cell.key

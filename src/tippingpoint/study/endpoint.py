@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tippingpoint.study.cells import Cell
 from tippingpoint.study.grid import Grid
 from tippingpoint.study.load import Study
 from tippingpoint.study.values import model_name
 
-__all__ = ["endpoint_numbers", "models_of_one_size"]
+__all__ = ["FIRST_BLOCKS", "FIRST_SIZES", "endpoint_cells", "endpoint_numbers", "models_of_one_size"]
+
+FIRST_SIZES, FIRST_BLOCKS = 3, 2  # the fewest that a law and the spread of blocks can be had from
 
 
 def endpoint_numbers(study: Study, grid: Grid) -> dict[str, Any] | None:
@@ -49,6 +52,30 @@ def endpoint_numbers(study: Study, grid: Grid) -> dict[str, Any] | None:
         "teacher": model_name(endpoint.teacher) if endpoint.teacher else None,
         "at": at,
     }
+
+
+def endpoint_cells(grid: Grid, endpoint: Mapping[str, Any]) -> list[Cell]:
+    """Return the cells that score the two sides of an endpoint, at every size of its axis and in every block.
+
+    Parameters
+    ----------
+    grid : Grid
+        Of the study.
+    endpoint : mapping
+        Of `endpoint_numbers`.
+    """
+    along, held = endpoint["along"], {axis: size for axis, size in endpoint["at"].items() if axis != "n_params"}
+    found = []
+    for cell in grid.cells.values():
+        where = cell.where
+        if cell.stage == endpoint["stage"] and where["recipe"] in endpoint["recipes"]:
+            same = model_name(where["student"]) == endpoint["student"]
+            same &= where["teacher"] is None or where["teacher"] == endpoint["teacher"]
+            same &= cell.stage == "pretrained" or where["downstream"] == endpoint["downstream"]
+            same &= all(size is None or where[axis] in (None, size) for axis, size in held.items())
+            if same and where[along] is not None:
+                found.append(cell)
+    return found
 
 
 def models_of_one_size(grid: Grid) -> list[str]:

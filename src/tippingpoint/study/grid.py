@@ -15,6 +15,7 @@ cell without a row) and a linear classifier learns from those of each subset.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,17 @@ class Grid:
             for parent in dict.fromkeys(cell.parents.values()):
                 table[parent].append(cell.key)
         return table
+
+    def closure(self, keys: Iterable[str]) -> list[str]:
+        """Return cells and all that they start from, in the order of the grid."""
+        found: set[str] = set()
+        pending = list(keys)
+        while pending:
+            key = pending.pop()
+            if key not in found:
+                found.add(key)
+                pending += self.cells[key].parents.values()
+        return [key for key in self.cells if key in found]
 
 
 def build_grid(study: Study) -> Grid:

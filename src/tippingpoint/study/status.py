@@ -9,6 +9,7 @@ from typing import Any
 
 from tippingpoint.errors import EnvironmentFault, InputError
 from tippingpoint.study.claims import holder
+from tippingpoint.study.only import reproduce
 from tippingpoint.study.schedule import STATES
 
 __all__ = ["study_status"]
@@ -28,8 +29,8 @@ def study_status(root: str | Path) -> dict[str, Any]:
     -------
     dict
         ``study``, ``directory``, ``state`` (``running``, ``done``, ``failed``, ``interrupted``, or ``stopped``: its
-        process died), ``held_by``, ``cells`` (by state), ``failures`` (cell, reason, log), ``eta_s``, ``wall_s``,
-        ``rows``.
+        process died), ``held_by``, ``cells`` (by state), ``failures`` (cell, reason, log, key, command), ``eta_s``,
+        ``wall_s``, ``rows``.
 
     Raises
     ------
@@ -49,7 +50,8 @@ def study_status(root: str | Path) -> dict[str, Any]:
         counts[state] += 1
         if state == "failed":
             log = root / "logs" / f"{cell['key']}.log"
-            failures.append({"cell": cell["label"], "reason": cell.get("reason"), "log": str(log)})
+            known = {"cell": cell["label"], "reason": cell.get("reason"), "log": str(log)}
+            failures.append({**known, "key": cell["key"], "command": reproduce(root, str(cell["key"]))})
     state = str(progress["state"])
     if held_by is not None:
         state = "running"
