@@ -30,6 +30,7 @@ from tippingpoint.lab.training.batches import as_batch
 __all__ = ["FEATURES", "Features", "describe", "execute", "extract", "read_features", "time_step"]
 
 FEATURES = "features.safetensors"
+FEATURES_VERSION = 1  # of what stands in the file's metadata
 BATCH = 100
 Task = Mapping[str, Any]
 Report = Callable[[int, int], None]
@@ -181,7 +182,7 @@ def extract(model: nn.Module, images: npt.NDArray[np.uint8], stepped: Callable[[
 
 
 def _save(parts: Mapping[str, torch.Tensor], fingerprint: str, path: Path) -> None:
-    about = dump_json({"schema_version": 1, "data_fingerprint": fingerprint})
+    about = dump_json({"schema_version": FEATURES_VERSION, "data_fingerprint": fingerprint})
     try:
         save_file(dict(parts), path, metadata={"tippingpoint": about})
         with path.open("rb") as stream:
@@ -208,6 +209,8 @@ def read_features(folder: Path) -> Features:
     try:
         with safe_open(path, framework="pt") as stream:
             about = json.loads(stream.metadata()["tippingpoint"])
+            if about["schema_version"] != FEATURES_VERSION:
+                raise ValueError(f"it is of version {about['schema_version']}")
             return Features(
                 stream.get_tensor("train"), stream.get_tensor("test"), fingerprint=about["data_fingerprint"]
             )
