@@ -217,7 +217,8 @@ def _profile_table(profiles: dict[str, Any]) -> list[str]:
     lines = [head, "|---|" + "---:|" * len(profiles)]
     facts = {
         "step, ms": ("step_ms", ".1f"),
-        "matmul peak of a core, GFLOP/s": ("peak_gflops", ".0f"),
+        "matmul peak of a core (oneDNN), GFLOP/s": ("peak_gflops", ".0f"),
+        "the same by torch's own linear layer": ("torch_linear_gflops", ".0f"),
         "reached over the whole step": ("share_of_peak", ".0%"),
         "reached within the linear layers": ("share_of_peak_in_linear", ".0%"),
     }

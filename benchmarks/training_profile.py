@@ -43,10 +43,10 @@ def _median_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
     return median(times)
 
 
-def peak_flops() -> float:
+def peak_flops(product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> float:
     """Return the floating-point operations a second of one thread on one large product."""
     x, weight = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
-    return 2 * SIDE**3 / min(_median_s(lambda: linear(x, weight), 3) for _ in range(20))
+    return 2 * SIDE**3 / min(_median_s(lambda: product(x, weight), 3) for _ in range(20))
 
 
 def counted(case: Case) -> tuple[float, float]:
@@ -96,11 +96,12 @@ def profile(case: Case) -> dict[str, Any]:
     steps = our_loop(case)
     steps(WARM)
     step_s = _median_s(lambda: steps(STEPS)) / STEPS
-    seconds, peak, (flops, in_linear) = _seconds_by_group(steps), peak_flops(), counted(case)
+    seconds, peak, (flops, in_linear) = _seconds_by_group(steps), peak_flops(linear), counted(case)
     shares = {name: value / step_s for name, value in seconds.items()}
     return {
         "step_ms": 1e3 * step_s,
         "peak_gflops": peak / 1e9,
+        "torch_linear_gflops": peak_flops(F.linear) / 1e9,
         "gflop_per_step": flops / 1e9,
         "share_of_peak": flops / step_s / peak,
         "share_of_peak_in_linear": in_linear / seconds["linear layers"] / peak,

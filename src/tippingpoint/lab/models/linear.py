@@ -1,7 +1,7 @@
 """Linear layers that a CPU computes up to twice as fast.
 
-torch multiplies float32 matrices on a CPU by MKL, which reaches half of an AMD core's peak or less; oneDNN, which torch
-carries too, uses the widest vectors of any x86 core. Its linear layer is reached by the operator that torch's own
+torch multiplies float32 matrices on a CPU by MKL, which does not use the widest vectors of an AMD core; oneDNN, which
+torch carries too, uses those of any x86 core. Its linear layer is reached by the operator that torch's own
 compiler emits. Same products and sums, another order of summation: results agree to rounding. Elsewhere (other
 devices, other number formats, autocast) these layers are torch's.
 
