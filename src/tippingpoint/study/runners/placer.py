@@ -14,6 +14,7 @@ import argparse
 import json
 import logging
 import os
+import queue
 import sys
 import threading
 from collections.abc import Iterable, Mapping
@@ -114,6 +115,15 @@ def _device(asked: str, nodes: list[dict[str, Any]]) -> str:
     return "cuda" if any(node["Alive"] and node["Resources"].get("GPU") for node in nodes) else "cpu"
 
 
+def _listen(lines: queue.SimpleQueue[str | None], connected: threading.Event) -> None:
+    """Hand on every line; a run that is gone before there is a connection need not be waited for."""
+    for line in sys.stdin:
+        lines.put(line)
+    if not connected.is_set():
+        os._exit(0)
+    lines.put(None)
+
+
 def main() -> None:
     """Serve one run until it closes the line."""
     parser = argparse.ArgumentParser(prog="tippingpoint placer", description=__doc__)
@@ -122,17 +132,21 @@ def main() -> None:
     parser.add_argument("--per-gpu", type=int, required=True)
     parser.add_argument("--memory", type=float, required=True)
     arguments = parser.parse_args()
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    connected = threading.Event()
+    threading.Thread(target=_listen, args=(lines, connected), daemon=True).start()
     try:
         ray.init(arguments.address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except Exception as error:
         print(json.dumps({"event": "broken", "reason": " ".join(str(error).split())}), flush=True)
         sys.exit(1)
+    connected.set()
     device = _device(arguments.device, ray.nodes())
     gpu = int(1e4 / arguments.per_gpu) / 1e4 if device == "cuda" else 0.0  # Ray counts in ten-thousandths
     placer = _Placer({"CPU": 1.0, "GPU": gpu, "memory": arguments.memory})
     placer.send(event="ready", device=device, cells=room_for(placer.needs, ray.nodes()))
     threading.Thread(target=placer.watch, daemon=True).start()
-    for line in sys.stdin:
+    while (line := lines.get()) is not None:
         order = json.loads(line)
         threading.Thread(target=placer.follow, args=(order["key"], order["order"]), daemon=True).start()
     ray.shutdown()
