@@ -229,6 +229,8 @@ def resolve_sizes(sizes: Sequence[Any], facts: ImageFacts, key: str, name: str) 
     faults: list[Fault] = []
     pool = facts.n_pool
     for place, size in enumerate(sizes):
+        if repr(size) in counts:  # told already, as the same entry a second time
+            continue
         count = size if isinstance(size, int) else int(size * pool + 0.5)
         if count > pool:
             fault = f"{size} images are asked for, but {name} has {pool} training images besides the validation part"

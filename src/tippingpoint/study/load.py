@@ -18,7 +18,7 @@ from tippingpoint.study.checks import check_config, named_sets, resolve_images, 
 from tippingpoint.study.config import StudyConfig
 from tippingpoint.study.laboratory import ImageFacts, Laboratory, RealLaboratory
 from tippingpoint.study.model_checks import ask_laboratory
-from tippingpoint.study.source import Document, Fault, Loc, apply_overrides, read_yaml
+from tippingpoint.study.source import Document, Fault, Loc, apply_overrides, position, read_yaml
 
 __all__ = ["Study", "dump_config", "load_study", "read_source", "study_directory"]
 
@@ -29,6 +29,26 @@ WORDS = {  # in place of pydantic's own, where those speak of its machinery
     "too_short": "should name at least one",
     "string_pattern_mismatch": "should be at most 64 letters, digits, '-', '_' and '.', the first a letter or digit",
 }
+STAND_INS: dict[Any, Any] = {  # of keys that no other key is checked against
+    "name": "study",
+    "seeds": 2,
+    "validation_fraction": 0.1,
+    "score_on": "test",
+    "label_weight": 0.5,
+    "temperature": 1.0,
+    "attention_weight": 0.0,
+    "attention_temperature": 1.0,
+    "label_smoothing": 0.1,
+    "learning_rate": 1e-3,
+    "weight_decay": 0.0,
+    "warmup_learning_rate": 0.0,
+    "final_learning_rate": 0.0,
+    "clip_norm": 0.0,
+    "warmup_steps": 0,
+    "batch_size": 16,
+    **dict.fromkeys(("contrast", "brightness", "saturation", "erasing"), 0.0),
+}
+SIZES, STAND_IN_SIZE = ("n_pretrain", "n_finetune"), 0.9876  # of a size in a list, unlike any that a study has
 
 
 @dataclass(frozen=True)
@@ -100,11 +120,16 @@ def read_source(source: str | Path) -> tuple[str, str]:
     path = Path(word)
     if word in presets.names() and not path.suffix:
         return presets.read(word), f"{word}.yaml"
+    content = b""
     try:
         if path.is_file():
-            return path.read_bytes().decode("utf-8"), word
+            content = path.read_bytes()
+            return content.decode("utf-8"), word
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{word}: is not UTF-8 text (byte {error.start}); is it a YAML file?") from error
+        where = position(content[: error.start].decode("utf-8"))
+        raise ConfigError(
+            f"{word}:{where}: is not UTF-8 text (byte {error.start}); is it a YAML file? If so, save it as UTF-8."
+        ) from error
     except OSError as error:
         raise EnvironmentFault(f"{word}: cannot be read ({error.strerror or error}); check its permissions.") from error
     known = presets.names()
@@ -146,7 +171,7 @@ def load_study(
     document = read_yaml(*read_source(source))
     if overrides:
         apply_overrides(document, overrides)
-    config, told = _validate(document)
+    config, told, told_at = _validate(document)
     faults = check_config(config)
     weights: dict[str, dict[str, str]] = {}
     if not any(loc[:1] == ("model",) for loc, _ in faults):
@@ -164,7 +189,7 @@ def load_study(
         if name in images:
             n_finetune[name], more = resolve_sizes(config.n_finetune, images[name], "n_finetune", name)
             faults += more
-    _refuse(document, faults, told)
+    _refuse(document, [fault for fault in faults if fault[0] not in told_at], told)
     places = {name: f"{document.place(loc)}: {'.'.join(map(str, loc))}" for loc, name in named_sets(config)}
     return Study(config, images, n_pretrain, n_finetune, lab, str(source), weights, places=places)
 
@@ -179,33 +204,44 @@ def _refuse(document: Document, faults: Sequence[Fault], told: Sequence[str] = (
         raise ConfigError(list(dict.fromkeys(sentences)))
 
 
-def _validate(document: Document) -> tuple[StudyConfig, list[str]]:
-    """Type-check the values; return the settings without unknown keys, and a sentence for each of those."""
+def _validate(document: Document) -> tuple[StudyConfig, list[str], set[Loc]]:
+    """Type-check the values; return settings to check further, a sentence for each fault, and where the faults are.
+
+    Unknown keys are left out and some faulty values replaced, so that the rest can be checked too.
+    """
     try:
-        return StudyConfig.model_validate_json(_as_json(document.data)), []
+        return StudyConfig.model_validate_json(_as_json(document.data)), [], set()
     except ValidationError as error:
         details = error.errors(include_url=False)
-    told = [_sentence(document, detail) for detail in details]
-    unknown = [detail["loc"] for detail in details if detail["type"] == "extra_forbidden"]
-    if len(unknown) == len(details):  # with the unknown keys gone the rest can be checked too
+    told = list(dict.fromkeys(_sentence(document, detail) for detail in details))
+    mended = _mended(document.data, details)
+    if mended is not None:
         with contextlib.suppress(ValidationError):
-            return StudyConfig.model_validate_json(_as_json(_without(document.data, unknown))), told
-    raise ConfigError(list(dict.fromkeys(told)))
+            config = StudyConfig.model_validate_json(_as_json(mended))
+            return config, told, {tuple(detail["loc"]) for detail in details}
+    raise ConfigError(told)
+
+
+def _mended(data: dict[str, Any], details: Sequence[Any]) -> dict[str, Any] | None:
+    """Return a copy of the values without unknown keys and with stand-ins for faulty ones; None where one has none."""
+    copy: dict[str, Any] = json.loads(_as_json(data))
+    for detail in details:
+        loc, target = detail["loc"], copy
+        for step in loc[:-1]:
+            target = target[step]
+        if detail["type"] == "extra_forbidden":
+            target.pop(loc[-1], None)
+        elif loc and loc[-1] in STAND_INS and detail["type"] != "missing":
+            target[loc[-1]] = STAND_INS[loc[-1]]
+        elif len(loc) == 2 and loc[0] in SIZES:
+            target[loc[-1]] = STAND_IN_SIZE - 1e-6 * loc[-1]
+        else:
+            return None
+    return copy
 
 
 def _as_json(data: dict[str, Any]) -> str:
     return json.dumps(data)
-
-
-def _without(data: dict[str, Any], locs: Sequence[Loc]) -> dict[str, Any]:
-    """Return a copy of the values without some keys."""
-    copy: dict[str, Any] = json.loads(_as_json(data))
-    for loc in locs:
-        target: Any = copy
-        for step in loc[:-1]:
-            target = target[step]
-        target.pop(loc[-1], None)
-    return copy
 
 
 def _sentence(document: Document, detail: Any) -> str:

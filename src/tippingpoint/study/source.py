@@ -17,11 +17,13 @@ import yaml
 
 from tippingpoint.errors import ConfigError
 
-__all__ = ["Document", "Fault", "Loc", "apply_overrides", "read_yaml"]
+__all__ = ["Document", "Fault", "Loc", "apply_overrides", "position", "read_yaml"]
 
+PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str")}
 Loc = tuple[str | int, ...]
 Fault = tuple[Loc, str]  # where, and what is wrong
 LONGEST = 1_000_000  # characters; a study file has some two thousand
+DEEPEST = 50  # values inside values; a study file has some six
 
 
 @dataclass
@@ -59,13 +61,23 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own form
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.aliases: list[Any] = []  # marks
+        self.depth = 0
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             event = self.get_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None, None, "aliases are not taken; write the value out", event.start_mark
-            )
-        return super().compose_node(parent, index)
+            self.aliases.append(event.start_mark)
+            return yaml.ScalarNode("tag:yaml.org,2002:null", "", event.start_mark, event.end_mark)
+        self.depth += 1
+        if self.depth > DEEPEST:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "values are nested too deeply for a study", mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 for _tag, _pattern, _first in (
@@ -90,7 +102,7 @@ class _Builder:
         self.name = name
         self.places: dict[Loc, str] = {}
         self.keys: dict[Loc, str] = {}
-        self.faults: list[str] = []
+        self.faults = [f"{self.at(mark)}: aliases are not taken; write the value out." for mark in loader.aliases]
 
     def at(self, mark: Any) -> str:
         return f"{self.name}:{mark.line + 1}:{mark.column + 1}"
@@ -101,7 +113,7 @@ class _Builder:
             return self._mapping(node, loc)
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             return [self.build(item, (*loc, place)) for place, item in enumerate(node.value)]
-        if isinstance(node, yaml.ScalarNode):
+        if isinstance(node, yaml.ScalarNode) and node.tag in PLAIN:
             try:
                 return self.loader.construct_object(node)
             except (yaml.YAMLError, ValueError):
@@ -149,7 +161,9 @@ def read_yaml(text: str, name: str) -> Document:
         The text is not YAML, is not a mapping, or uses what is not taken; each fault with its place.
     """
     if len(text) > LONGEST:
-        raise ConfigError(f"{name}: has {len(text)} characters; a study file has a few thousand. Is it the right file?")
+        raise ConfigError(
+            f"{name}:1:1: has {len(text)} characters; a study file has a few thousand. Is it the right file?"
+        )
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -159,15 +173,23 @@ def read_yaml(text: str, name: str) -> Document:
         data = builder.build(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else f"{name}:1:1"
         raise ConfigError(f"{where}: is not YAML: {error.problem or error.context}.") from error
-    except yaml.YAMLError as error:  # characters that YAML does not allow
-        raise ConfigError(f"{name}: is not YAML: {str(error).splitlines()[0]}.") from error
+    except yaml.reader.ReaderError as error:  # a character that YAML does not allow
+        at = int(error.position)
+        what = f"the character U+{ord(text[at]):04X} is not allowed; remove it"
+        raise ConfigError(f"{name}:{position(text[:at])}: is not YAML: {what}.") from error
     except RecursionError as error:
-        raise ConfigError(f"{name}: is nested too deeply for a study.") from error
+        raise ConfigError(f"{name}:1:1: is nested too deeply for a study.") from error
     if builder.faults:
         raise ConfigError(builder.faults)
     return Document(name, data, builder.places, builder.keys)
+
+
+def position(before: str) -> str:
+    """Return ``line:column`` of what stands behind some text."""
+    lines = before.split("\n")
+    return f"{len(lines)}:{len(lines[-1]) + 1}"
 
 
 def _override_value(text: str) -> Any:
