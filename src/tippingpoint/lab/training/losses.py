@@ -229,7 +229,7 @@ def _resized(maps: torch.Tensor, positions: int) -> torch.Tensor:
     if maps.shape[-1] == positions:
         return maps
     side, wanted = round(maps.shape[-1] ** 0.5), round(positions**0.5)
-    return F.adaptive_avg_pool2d(maps.unflatten(-1, (side, side)), wanted).flatten(-2)
+    return F.adaptive_avg_pool2d(maps.reshape(len(maps), side, side), wanted).flatten(-2)
 
 
 def _map_difference(student: Sequence[torch.Tensor], teachers: Sequence[Sequence[torch.Tensor]]) -> torch.Tensor:
