@@ -136,13 +136,22 @@ class Checkpoints:
             reason = error.strerror or str(error)
             raise StoreError(f"{self.folder}: cannot be made ({reason}); free room or mend the folder.") from error
         path = write_atomic(self.folder / f"step-{step:08d}.safetensors", data)
-        files = self._files()
-        kept = files[: files.index(path) + 1][-KEPT:]  # later ones were passed over when the training began
-        for old in files:
-            if old not in kept:
-                old.unlink(missing_ok=True)
+        self._remove_old(path)
         self._next = time.monotonic() + self.every_s
         return path
+
+    def _remove_old(self, newest: Path) -> None:
+        """Keep the last few up to the newest; later ones were passed over when the training began."""
+        files = self._files()
+        kept = files[: files.index(newest) + 1][-KEPT:]
+        for old in files:
+            if old in kept:
+                continue
+            try:
+                old.unlink(missing_ok=True)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise StoreError(f"{old}: cannot be removed ({reason}); mend the folder.") from error
 
     def latest(self) -> Checkpoint | None:
         """Return the newest checkpoint that is whole and belongs to this training; None where there is none."""
