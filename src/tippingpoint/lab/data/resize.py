@@ -5,7 +5,7 @@ Pillow resizes uint8 images in fixed-point arithmetic, so the result does not de
 
 from __future__ import annotations
 
-import sys
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,10 +24,9 @@ MAX_SIDE = 1024
 def pillow_module(name: str) -> Any:
     """Return a module of Pillow, which only the extra ``lab`` installs."""
     try:
-        __import__(f"PIL.{name}")
+        return importlib.import_module(f"PIL.{name}")
     except ImportError as error:
         raise MissingExtraError("Resizing images needs Pillow: pip install 'tippingpoint[lab]'.") from error
-    return sys.modules[f"PIL.{name}"]
 
 
 def check_shape(image_size: int, channels: int) -> None:

@@ -16,7 +16,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import timm
@@ -221,7 +220,7 @@ def _reason(error: Exception) -> str:
     """Return in a clause why a file cannot be read."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
-    if isinstance(error, UnpicklingError) and "Weights only load failed" in str(error):
+    if "Weights only load failed" in str(error):  # torch's words
         return "it holds more than tensors, which is not opened"
     return _first_line(error)
 
