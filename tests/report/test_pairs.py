@@ -43,6 +43,15 @@ def test_runs_that_do_not_pair_are_not_compared() -> None:
     assert pairs.level is None
 
 
+def test_a_recipe_whose_runs_have_all_failed_is_not_compared() -> None:
+    first = table([(100, 0, 0.5)])
+    for none in (first.iloc[:0], first.assign(error=np.nan), first.assign(n_pretrain=np.nan)):
+        for pair in ((first, none), (none, first), (none, none)):
+            pairs = pair_runs(*pair, along="n_pretrain", target="error")
+            assert pairs.points.empty
+            assert pairs.sizes == ()
+
+
 def test_incomplete_blocks_count_at_their_sizes_but_not_in_the_tests() -> None:
     first = table([(n, seed, 0.5 + 0.01 * seed) for n in (100, 200) for seed in range(3)])
     second = table([(n, seed, 0.4) for n in (100, 200) for seed in range(3) if (n, seed) != (200, 2)])

@@ -117,6 +117,8 @@ def _points(
     """Return one row per (size, block) that both recipes have; repeated runs are averaged first."""
     keys = [*blocks, *sizes]
     usable = [part.dropna(subset=[target, along]) for part in (first, second)]
+    if any(part.empty for part in usable):
+        return pd.DataFrame(columns=["size", "block", "first", "second", "difference"], dtype=float)
     # A size that no run of either recipe has (n_finetune of the pretrained stage) cannot tell runs apart.
     keys = [key for key in keys if usable[0][key].notna().any() or usable[1][key].notna().any()]
     means = [part.groupby(keys, dropna=False)[target].mean() for part in usable]
