@@ -32,6 +32,7 @@ COMMANDS = (
     "advise",
     "next",
     "report",
+    "serve",
     "figures",
     "tables",
     "data",

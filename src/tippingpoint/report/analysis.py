@@ -152,6 +152,7 @@ def analyse(
     resamples: int = 2000,
     level: float = 0.9,
     random_state: int | None = 0,
+    primary_only: bool = False,
     progress: Progress | None = None,
 ) -> Analysis:
     """Fit, compare and adjust all that a table of runs allows.
@@ -170,6 +171,8 @@ def analyse(
         Probability of all intervals.
     random_state : int or None, default 0
         Seed of the draws: the same input gives the same report.
+    primary_only : bool, default False
+        Leave out the other looks, the controls and the laws: for an answer while a study runs.
     progress : callable, optional
         Called with (what, done, of all).
 
@@ -200,15 +203,15 @@ def analyse(
         notes = (*notes, *more)
     work = _Work(frame, level, random_state, progress or (lambda what, done, of: None))
     primary = None if look is None else work.finding(look, resamples)
-    looks = every_look(frame, look.recipes, look.along, look) if look is not None else ()
+    looks = every_look(frame, look.recipes, look.along, look) if look is not None and not primary_only else ()
     others = [item for item in looks if item != look]
-    controls = _control_looks(frame, look) if look is not None else ()
+    controls = _control_looks(frame, look) if look is not None and not primary_only else ()
     few = min(FEW, resamples)
     work.total = len(others) + len(controls)
     found = work.findings([*others, *controls], few)
     adjusted, family = _adjust(found)
     exploratory, compared = adjusted[: len(others)], adjusted[len(others) :]
-    laws = work.laws(targets)
+    laws = () if primary_only else work.laws(targets)
     return Analysis(
         name=published.name,
         source=str(table.source),
