@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jsonschema
@@ -29,8 +29,8 @@ def study(load: Load, study_text: str) -> Study:
     return load(study_text, SIZES, "seeds=4")
 
 
-def work(grid: Grid, keys: object) -> float:
-    return sum(grid.cells[str(key)].estimate.work for key in keys)  # type: ignore[attr-defined]
+def work(grid: Grid, keys: Iterable[str]) -> float:
+    return sum(grid.cells[key].estimate.work for key in keys)
 
 
 def whole(study: Study) -> float:
@@ -100,7 +100,8 @@ def test_no_side_of_a_comparison_is_alone(study: Study, tmp_path: Path) -> None:
 
 
 def test_it_fits_and_grows(study: Study, tmp_path: Path) -> None:
-    grid, before = build_grid(study), set()
+    grid = build_grid(study)
+    before: set[str] = set()
     total = whole(study)
     for share in (0.1, 0.3, 0.6, 1.0):
         chooser = flops(study, tmp_path, share)
