@@ -18,6 +18,7 @@ __all__ = ["STAGE_VERSIONS", "Cell", "Estimate", "RowPlan", "canonical_json", "c
 
 # Raised by hand when a stage's mathematics changes.
 STAGE_VERSIONS = {"pretrain": 2, "finetune": 2, "features": 1, "probe": 1}
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 STAGES = {"pretrain": "pretrained", "finetune": "finetuned", "features": None, "probe": "finetuned"}
 
 
@@ -126,7 +127,7 @@ class RowPlan:
 
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no blanks, floats by their shortest repr."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def key_material(task: Mapping[str, Any], fingerprint: str, parents: Mapping[str, str]) -> dict[str, Any]:

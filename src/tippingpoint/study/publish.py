@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import platform
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from tippingpoint.study.grid import Grid
 __all__ = ["COLUMNS", "SCHEMA_VERSION", "machine", "runs_table", "write_cells", "write_progress", "write_runs"]
 
 SCHEMA_VERSION = 1
+_PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 COLUMNS = (
     "recipe",
     "stage",
@@ -139,6 +141,14 @@ def _cell_line(cell: Cell, state: str, result: Mapping[str, Any] | None, reason:
     }
 
 
+def _dumped(line: Mapping[str, Any]) -> str:
+    """Return JSON; a line that is plain JSON already, as nearly all are, is not gone through twice."""
+    try:
+        return _PLAIN.encode(line)
+    except (TypeError, ValueError):
+        return dump_json(line)
+
+
 def write_cells(
     root: Path,
     grid: Grid,
@@ -148,7 +158,7 @@ def write_cells(
 ) -> None:
     """Write ``cells.jsonl``: key, state, inputs, cost and time of every cell of the study."""
     lines = [
-        dump_json(_cell_line(cell, state[cell.key], results.get(cell.key), reasons.get(cell.key)))
+        _dumped(_cell_line(cell, state[cell.key], results.get(cell.key), reasons.get(cell.key)))
         for cell in grid.cells.values()
     ]
     write_atomic(root / "cells.jsonl", "".join(line + "\n" for line in lines))

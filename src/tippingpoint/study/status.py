@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def study_status(root: str | Path) -> dict[str, Any]:
     root = Path(root)
     progress, cells = _read(root)
     held_by = holder(root)
-    present = {path.name for path in (root / "cells").iterdir()} if (root / "cells").is_dir() else set()
+    present = set(os.listdir(root / "cells")) if (root / "cells").is_dir() else set()
     counts = dict.fromkeys(STATES, 0)
     failures = []
     for cell in cells:
