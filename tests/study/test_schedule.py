@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tippingpoint.study.eta import Throughput
+import pytest
+
+from tippingpoint.study.cells import Cell
+from tippingpoint.study.eta import Throughput, shape_of
 from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study
 from tippingpoint.study.schedule import Schedule
@@ -63,3 +66,18 @@ def test_no_estimate_before_enough_is_known_then_one_by_shape(load: Load) -> Non
     assert left is not None
     assert abs(left - expected) < 1e-9
     assert throughput.remaining([], [(cells[-1], 1.0)], 2) == 0.0
+
+
+def test_a_slow_first_cell_does_not_mislead(load: Load) -> None:
+    shapes: dict[str, list[Cell]] = {}
+    for cell in build_grid(load()).cells.values():
+        shapes.setdefault(shape_of(cell), []).append(cell)
+    several = max(shapes.values(), key=len)
+    throughput = Throughput()
+    throughput.add(several[0], 9.0 * several[0].estimate.n_steps)
+    for cell in several[1:]:
+        throughput.add(cell, 0.1 * cell.estimate.n_steps)
+    assert throughput.expected(several[0]) == pytest.approx(0.1 * several[0].estimate.n_steps, rel=1e-9)
+    other = next(cells[0] for cells in shapes.values() if cells is not several)
+    rate = 0.1 * sum(cell.estimate.n_steps for cell in several) / sum(cell.estimate.work for cell in several)
+    assert throughput.expected(other) == pytest.approx(rate * other.estimate.work, rel=1e-9)

@@ -1,13 +1,15 @@
 """How long it still takes, from what was measured here: seconds per step of each shape of training.
 
-A shape is what sets the time of one step (stage, model, teachers, batch). Shapes that have not run yet are judged by
-their FLOPs and the throughput of those that have. Until enough has run there is no estimate, and that is said.
+A shape is what sets the time of one step (stage, model, teachers, batch). Its rate is the median of its cells, for the
+first ones of a process are slow. Shapes that have not run yet are judged by their FLOPs and the throughput of those
+that have. Until enough has run there is no estimate, and that is said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import median
 
 from tippingpoint.study.cells import Cell, canonical_json
 
@@ -32,37 +34,48 @@ class Throughput:
 
     Attributes
     ----------
-    seconds, steps, work : dict of str to float
+    paces : dict of str to list of float
+        Seconds of a step of every finished cell, by shape.
+    steps, work : dict of str to float
         Sums over the finished cells of each shape.
     cells : int
         Finished cells.
     """
 
-    seconds: dict[str, float] = field(default_factory=dict)
+    paces: dict[str, list[float]] = field(default_factory=dict)
     steps: dict[str, float] = field(default_factory=dict)
     work: dict[str, float] = field(default_factory=dict)
     cells: int = 0
-    _shapes: dict[str, str] = field(default_factory=dict, repr=False)
-
-    def _shape(self, cell: Cell) -> str:
-        """Return a cell's shape; it is asked for at every look at the whole study."""
-        return self._shapes.get(cell.key) or self._shapes.setdefault(cell.key, shape_of(cell))
+    _medians: dict[str, float] = field(default_factory=dict)
+    _shapes: dict[str, str] = field(default_factory=dict)
 
     def add(self, cell: Cell, wall_s: float) -> None:
         """Take note of a finished cell and the seconds it took."""
-        shape = self._shape(cell)
-        self.seconds[shape] = self.seconds.get(shape, 0.0) + wall_s
-        self.steps[shape] = self.steps.get(shape, 0.0) + cell.estimate.n_steps
+        shape, steps = self._shape(cell), max(1, cell.estimate.n_steps)
+        self.paces.setdefault(shape, []).append(wall_s / steps)
+        self.steps[shape] = self.steps.get(shape, 0.0) + steps
         self.work[shape] = self.work.get(shape, 0.0) + cell.estimate.work
         self.cells += 1
+        self._medians.pop(shape, None)
+
+    def _shape(self, cell: Cell) -> str:
+        if cell.key not in self._shapes:  # all waiting cells are asked for every few seconds
+            self._shapes[cell.key] = shape_of(cell)
+        return self._shapes[cell.key]
+
+    def _pace(self, shape: str) -> float:
+        if shape not in self._medians:
+            self._medians[shape] = median(self.paces[shape])
+        return self._medians[shape]
 
     def expected(self, cell: Cell) -> float | None:
         """Return the seconds that a cell will take, or None before anything was measured."""
         shape = self._shape(cell)
-        if self.steps.get(shape):
-            return self.seconds[shape] / self.steps[shape] * cell.estimate.n_steps
+        if shape in self.paces:
+            return self._pace(shape) * max(1, cell.estimate.n_steps)
         total = sum(self.work.values())
-        return sum(self.seconds.values()) / total * cell.estimate.work if total else None
+        spent = sum(self._pace(known) * steps for known, steps in self.steps.items())
+        return spent / total * cell.estimate.work if total else None
 
     def remaining(self, waiting: Iterable[Cell], running: Iterable[tuple[Cell, float]], workers: int) -> float | None:
         """Return the seconds until all is done, or None while it is too early to say.
