@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError
 
 from tippingpoint.study.runners.node import train
 
@@ -83,6 +83,12 @@ class _Placer:
                 return
             except NodeDiedError:
                 self.send(event="lost", key=key, node=node)
+            except RayTaskError as error:  # `train` raises nothing, so it was never called
+                last = str(error).strip().splitlines()[-1]
+                self.send(
+                    event="broken", reason=f"a node has no working tippingpoint ({last}); install it on all nodes"
+                )
+                return
             except RayError as error:
                 deaths += 1
                 if deaths >= MOST_DEATHS:
