@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ from tippingpoint.study.cells import Cell
 from tippingpoint.study.eta import Throughput, shape_of
 from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study
-from tippingpoint.study.schedule import Schedule
+from tippingpoint.study.schedule import STATES, Schedule
 
 Load = Callable[..., Study]
 
@@ -81,3 +82,23 @@ def test_a_slow_first_cell_does_not_mislead(load: Load) -> None:
     other = next(cells[0] for cells in shapes.values() if cells is not several)
     rate = 0.1 * sum(cell.estimate.n_steps for cell in several) / sum(cell.estimate.work for cell in several)
     assert throughput.expected(other) == pytest.approx(rate * other.estimate.work, rel=1e-9)
+
+
+def test_the_counts_are_those_of_the_states(load: Load) -> None:
+    """They are kept as states change; here against a count, after each of many changes drawn from a seed."""
+    grid, draw = build_grid(load()), random.Random(0)
+    schedule = Schedule(grid, list(grid.cells)[:3])
+    running: list[str] = []
+    seen = set()
+    for _ in range(400):
+        move = draw.choice(["take", "take", "finish", "release", "fail", "reopen"])
+        if move == "take" and (key := schedule.take()) is not None:
+            running.append(key)
+        elif move in ("finish", "release", "fail") and running and (move != "fail" or draw.random() < 0.1):
+            getattr(schedule, move)(running.pop(draw.randrange(len(running))))
+        elif move == "reopen" and draw.random() < 0.2 and (done := schedule.keys("done")):
+            schedule.reopen(draw.choice(done))
+        counts = schedule.counts()
+        assert counts == {state: len(schedule.keys(state)) for state in STATES}
+        seen |= {state for state, count in counts.items() if count}
+    assert seen == set(STATES)

@@ -194,3 +194,56 @@ def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError, match="cannot be written"):
         Store(tmp_path / "file" / "study", write=True)
+
+
+def indexed(root: Path) -> set[str]:
+    with sqlite3.connect(f"file:{root / 'index.sqlite'}?mode=ro", uri=True) as db:
+        found = {key for (key,) in db.execute("SELECT key FROM cells WHERE state = 'done'")}
+    db.close()
+    return found
+
+
+def test_the_index_learns_of_many_cells_at_once(tmp_path: Path) -> None:
+    """Each writing of the index is flushed to the disk: cells that end at one time share it, and none waits long."""
+    keys = [f"{number:x}" * 64 for number in range(1, 5)]
+    store = Store(tmp_path, write=True)
+    for key in keys[:3]:
+        store.record_done(finish(tmp_path, key).name)
+    assert indexed(tmp_path) == {keys[0]}
+    assert store.done() == set(keys[:3]), "who asks is told at once"
+    store.flush()
+    assert indexed(tmp_path) == set(keys[:3])
+    store._next_write = 0.0
+    store.record_done(finish(tmp_path, keys[3]).name)
+    assert indexed(tmp_path) == set(keys)
+    store.close()
+
+
+@pytest.mark.parametrize("end", ["closed", "killed"])
+def test_what_the_index_has_not_learnt_is_found(tmp_path: Path, end: str) -> None:
+    keys = ["1" * 64, "2" * 64]
+    store = Store(tmp_path, write=True)
+    for key in keys:
+        store.record_done(finish(tmp_path, key).name)
+    if end == "closed":
+        store.close()
+        assert indexed(tmp_path) == set(keys)
+    else:
+        assert store._db is not None
+        store._db.close()
+        store._db = None
+        assert indexed(tmp_path) == {keys[0]}
+    for write in (False, True):
+        again = Store(tmp_path, write=write)
+        assert again.done() == set(keys)
+        again.close()
+    assert indexed(tmp_path) == set(keys)
+
+
+def test_a_failure_is_in_the_index_at_once(tmp_path: Path) -> None:
+    """Nothing else keeps it."""
+    store = Store(tmp_path, write=True)
+    store.record_done(finish(tmp_path).name)
+    store.record_failed("b" * 64, "out of luck")
+    assert Store(tmp_path).failed() == {"b" * 64: "out of luck"}
+    store.close()
