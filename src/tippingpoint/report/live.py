@@ -14,6 +14,7 @@ import json
 import re
 import socket
 import socketserver
+import sys
 import threading
 import time
 from functools import cached_property
@@ -190,6 +191,8 @@ class LiveServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a browser that went away."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     @cached_property
     def is_local(self) -> bool:

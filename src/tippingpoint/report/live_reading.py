@@ -226,7 +226,7 @@ def _read_cells(path: Path, notes: list[str]) -> list[CellLine]:
     for line in lines_of(path):
         try:
             cell = json.loads(line)
-            where = cell.get("inputs", {}).get("where", {})
+            where = (cell.get("inputs") or {}).get("where") or {}
             recipe = where.get("recipe") or cell.get("kind")
             label = cell.get("label") or cell["key"]
             state = cell["state"] if cell["state"] in STATES else "todo"

@@ -184,7 +184,7 @@ async function showParts(now) {
     showAnswer(await ask("/answer.json"), now);
     seen.answer = wanted;
   }
-  byId("answer-so-far").setAttribute("aria-busy", String(now.computing));
+  byId("answer-busy").hidden = !now.computing;
 }
 
 /** Tell those who listen, but only what is news: another state, a failure, each tenth of the way, an answer. */
