@@ -171,3 +171,18 @@ def test_without_an_endpoint_everything_is_the_question(load: Load, study_text: 
     assert {grid.cells[key].where["recipe"] for key in order[0].keys} == {"scratch", "distilled", "smoothed"}
     assert {bundle.step for bundle in order} == {1, 2}
     assert {key for bundle in order for key in bundle.keys} == {row.cell for row in grid.rows}
+
+
+def test_a_further_block_is_whole_or_not_there(study: Study, tmp_path: Path) -> None:
+    grid = build_grid(study)
+    seen = set()
+    for share in (0.04, 0.06, 0.08, 0.1):
+        chosen = set(flops(study, tmp_path, share).chosen)
+        core = [key for bundle in bundles(study, grid) if bundle.step < 4 for key in bundle.keys if key in chosen]
+        sizes: dict[int, set[object]] = {}
+        for key in core:
+            sizes.setdefault(grid.cells[key].where["seed"], set()).add(grid.cells[key].where["n_pretrain"])
+        assert sizes[0] == sizes[1]
+        assert all(found == sizes[0] for found in sizes.values())
+        seen.add((len(sizes), len(sizes[0])))
+    assert len(seen) > 1, "the budgets differ in what they allow"

@@ -1,7 +1,10 @@
-"""Where a cell's checkpoints lie while it is trained, and when they go."""
+"""Where a cell's checkpoints lie while it is trained, when they go, and what its log says."""
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from test_faults import described, train
 
 from tippingpoint.study.fsck import check_store
-from tippingpoint.study.runners.worker import run_cell
+from tippingpoint.study.runners.worker import Reporter, answer, run_cell
 from tippingpoint.study.store import Store
 
 
@@ -36,10 +39,36 @@ def test_checkpoints_outlive_a_killed_training_and_go_with_the_commit(tmp_path: 
     assert sorted(path.name for path in folder.iterdir()) == [
         "cell.json",
         "curve.json",
+        "log.txt",
         "result.json",
         "weights.safetensors",
     ]
     assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def warning(_: Any, __: Any, out: Path, report: Any, checkpoints: Path) -> dict[str, Any]:
+    """Warn as the laboratory does of a damaged checkpoint; fail if asked to."""
+    logging.getLogger("tippingpoint.lab.training.checkpoints").warning("step-7 is passed over")
+    if os.environ.get("STUB_FAIL"):
+        raise RuntimeError("asked to")
+    return train({}, {}, out)
+
+
+def test_a_cell_has_a_log_and_a_failure_takes_it_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store(tmp_path, write=True).close()
+    begun, warned, ended = (
+        (run_cell(tmp_path, described(1), {}, warning, lambda *_: None) / "log.txt").read_text().splitlines()
+    )
+    assert f"begun by process {os.getpid()} on " in begun
+    assert warned.endswith("WARNING: step-7 is passed over")
+    assert "trained in 0.0 s" in ended
+    monkeypatch.setenv("STUB_FAIL", "x")
+    events: list[dict[str, Any]] = []
+    out = Reporter(lambda line: events.append(json.loads(line)))
+    answer(tmp_path, {"cell": described(2), "parents": {}}, warning, "", out)
+    assert events[-1]["reason"] == "RuntimeError: asked to"
+    assert "WARNING: step-7 is passed over" in events[-1]["trace"]
+    assert logging.getLogger("tippingpoint").handlers == [], "nothing is left behind"
 
 
 def test_each_cell_has_a_folder_of_its_own(tmp_path: Path) -> None:

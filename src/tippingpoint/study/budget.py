@@ -17,8 +17,9 @@ with the same cells, and a larger budget with these and more.
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,64 +160,63 @@ def _place(cell: Cell, along: str, blocks: Sequence[tuple[int, int]], sizes: Seq
 # --- what fits ---
 
 
-class _Costs:
-    """What sets of cells cost: FLOPs, or the time that the workers take for them."""
+class _Part:
+    """Cells that are chosen, with all that they start from, and what they cost: FLOPs, or the workers' time."""
 
     def __init__(self, grid: Grid, each: Mapping[str, float], workers: int | None) -> None:
         self.grid, self.each, self.workers = grid, each, workers
-        self.chain: dict[str, float] = {}  # seconds of the longest chain that ends with a cell
+        self.chosen: set[str] = set()
+        self.total = self.longest = 0.0
+        self.chain: dict[str, float] = {}  # of the longest chain that ends with a cell
         for key, cell in grid.cells.items():
             before = max((self.chain[parent] for parent in cell.parents.values()), default=0.0)
             self.chain[key] = each[key] + before
 
-    def fits(self, keys: Collection[str], amount: float) -> bool:
+    def add(self, keys: Iterable[str], amount: float = math.inf) -> bool:
+        """Choose cells if all still fit; return whether they do."""
+        new: set[str] = set()
+        pending = list(keys)
+        while pending:
+            key = pending.pop()
+            if key not in self.chosen and key not in new:
+                new.add(key)
+                pending += self.grid.cells[key].parents.values()
+        total = self.total + sum(self.each[key] for key in sorted(new))
+        longest = max((self.chain[key] for key in new), default=self.longest)
+        if not self._fits(new, total, max(longest, self.longest), amount):
+            return False
+        self.chosen |= new
+        self.total, self.longest = total, max(longest, self.longest)
+        return True
+
+    def _fits(self, new: set[str], total: float, longest: float, amount: float) -> bool:
         """Return whether cells fit; the order of a run is only gone through where no bound decides."""
-        total = sum(self.each[key] for key in keys)
         if self.workers is None:
             return total <= amount
         if total / self.workers > amount:
             return False
-        longest = max((self.chain[key] for key in keys), default=0.0)
         if total / self.workers + longest * (1 - 1 / self.workers) <= amount:  # Graham's bound of list scheduling
             return True
-        return self.of(keys) <= amount
+        return makespan(self.grid, self.each, self.workers, only=self.chosen | new) <= amount
 
-    def of(self, keys: Collection[str]) -> float:
-        """Return what cells cost, all that they start from among them."""
+    def cost(self) -> float:
+        """Return what the chosen cells cost."""
         if self.workers is None:
-            return sum(self.each[key] for key in keys)
-        return makespan(self.grid, self.each, self.workers, only=keys)
+            return self.total
+        return makespan(self.grid, self.each, self.workers, only=self.chosen)
 
 
-def _fill(grid: Grid, order: Sequence[Bundle], costs: _Costs, budget: Budget, begun: Collection[str]) -> set[str]:
-    """Return the cells that fit, beginning with those chosen before."""
-    chosen = set(begun)
+def _fill(grid: Grid, order: Sequence[Bundle], part: _Part, amount: float) -> None:
+    """Choose what fits, in this order."""
     skipped: set[int | None] = set()  # sizes that the first blocks do not have
-    blocks: dict[tuple[int, int], set[str]] = {}  # step 3: a block is taken whole or not at all
+    blocks: dict[tuple[int, int], list[str]] = {}  # step 3: a block is taken whole or not at all
     for bundle in order:
-        if bundle.step == 3:
-            if bundle.size not in skipped:
-                blocks.setdefault(_block(grid.cells[bundle.keys[0]]), set()).update(bundle.keys)
-            continue
-        if blocks and bundle.step > 3:
-            _fill_blocks(grid, chosen, blocks, costs, budget)
-            blocks = {}
-        more = chosen | set(grid.closure(bundle.keys))
-        if costs.fits(more, budget.amount):
-            chosen = more
-        elif bundle.step < 3:
+        if bundle.step == 3 and bundle.size not in skipped:
+            blocks.setdefault(_block(grid.cells[bundle.keys[0]]), []).extend(bundle.keys)
+        elif bundle.step < 3 and not part.add(bundle.keys, amount):
             skipped.add(bundle.size)
-    _fill_blocks(grid, chosen, blocks, costs, budget)
-    return chosen
-
-
-def _fill_blocks(
-    grid: Grid, chosen: set[str], blocks: Mapping[tuple[int, int], set[str]], costs: _Costs, budget: Budget
-) -> None:
-    for keys in blocks.values():
-        more = chosen | set(grid.closure(keys))
-        if costs.fits(more, budget.amount):
-            chosen |= more
+    for keys in (*blocks.values(), *(bundle.keys for bundle in order if bundle.step > 3)):
+        part.add(keys, amount)
 
 
 @dataclass
@@ -261,18 +261,20 @@ class Budgeted:
         self.grid = build_grid(self.study)
         order = bundles(self.study, self.grid)
         timed = self.budget.unit == "seconds"
-        costs = _Costs(self.grid, self._seconds() if timed else self._flops(), self.workers if timed else None)
+        each, workers = (self._seconds(), self.workers) if timed else (self._flops(), None)
+        part = _Part(self.grid, each, workers)
         before, amount = self._before()
-        least = set(self.grid.closure(order[0].keys)) if order else set()
-        if not before and not costs.fits(least, self.budget.amount):
+        part.add(before)
+        if not before and not part.add(order[0].keys, self.budget.amount):
+            part.add(order[0].keys)
             raise InputError(
                 f"--budget: {self.budget} is too little: the least that can be used ({self._least(order[0])}) takes "
-                f"up to {self.budget.words(costs.of(least))} with all that it starts from."
+                f"up to {self.budget.words(part.cost())} with all that it starts from."
             )
-        same = bool(before) and amount == self.budget.amount
-        found = before if same else _fill(self.grid, order, costs, self.budget, before)
-        self.chosen = [key for key in self.grid.cells if key in found]
-        self.cost = costs.of(self.chosen)
+        if amount != self.budget.amount:
+            _fill(self.grid, order, part, self.budget.amount)
+        self.chosen = [key for key in self.grid.cells if key in part.chosen]
+        self.cost = part.cost()
         self._asked = False
 
     def __call__(self) -> Collection[str]:

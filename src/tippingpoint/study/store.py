@@ -5,6 +5,7 @@ Layout of a study directory::
     cells/<key>/cell.json            what the cell is, its hash, and the size and SHA-256 of its other files
                /result.json          scores and costs
                /curve.json           loss over steps
+               /log.txt              where and when it was trained, and what was warned of
                /weights.safetensors  of a pretraining
     cells/.tmp-<key>-<runner>~<n>/   a cell in flight, or what a dead run left
     index.sqlite                     a copy of the results for quick reading; rebuilt from the directories

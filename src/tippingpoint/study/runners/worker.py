@@ -12,16 +12,20 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import io
 import json
+import logging
 import os
 import queue
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +36,7 @@ from tippingpoint.study.cell_files import begin_cell, cannot_write, commit_cell,
 __all__ = ["DamagedParentError", "Reporter", "answer", "load_executor", "main", "run_cell"]
 
 FATAL = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO}  # no other cell would fare better
+LOG = "log.txt"  # of a cell, in its directory
 STEP_EVERY = 0.5  # seconds between two reports of one cell
 Execute = Callable[[dict[str, Any], dict[str, Path], Path, Callable[[int, int], None], Path], dict[str, Any]]
 
@@ -94,7 +99,8 @@ def run_cell(
     aside = begin_cell(root, cell["key"], runner)
     try:
         checkpoints = root / "checkpoints" / cell["key"]
-        result = execute(cell["task"], folders, aside, report, checkpoints)
+        with _logged(aside / LOG):
+            result = execute(cell["task"], folders, aside, report, checkpoints)
         finished = commit_cell(aside, root, cell, result)
         shutil.rmtree(checkpoints, ignore_errors=True)
         return finished
@@ -104,6 +110,32 @@ def run_cell(
         raise cannot_write(aside, error) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Write a cell's log: where and when it was trained, and all that was warned of; a failure takes it along."""
+    said = io.StringIO()
+    handler = logging.StreamHandler(said)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logger = logging.getLogger("tippingpoint")
+    place = f"process {os.getpid()} on {socket.gethostname()}, {os.environ.get('TIPPINGPOINT_DEVICE', 'cpu')}"
+
+    def tell(text: str) -> None:
+        said.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+    tell(f"begun by {place}")
+    started = time.perf_counter()
+    logger.addHandler(handler)
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"The cell's log:\n{said.getvalue()}")
+        raise
+    finally:
+        logger.removeHandler(handler)
+    tell(f"trained in {time.perf_counter() - started:.1f} s")
+    path.write_text(said.getvalue(), encoding="utf-8")
 
 
 def load_executor(executor: str) -> Execute:
