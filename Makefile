@@ -2,6 +2,7 @@
 #   make install      the package with its laboratory (torch, timm, ...)
 #   make quickstart   from real images to a tipping point and a report, in about ten minutes on two cores
 #   make test         style, types and tests
+#   make docs         the documentation as a site, in build/site/index.html
 PYTHON ?= python3
 VENV ?= .venv
 # The versions that CI runs; `make CONSTRAINTS= ...` takes the newest that the package allows.
@@ -10,9 +11,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WITH := $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help install dev quickstart test lint types clean
+SITE ?= build/site
+
+.PHONY: help install dev quickstart test lint types docs clean
 help:
-	@sed -n '2,4s/^# *//p' Makefile
+	@sed -n '2,5s/^# *//p' Makefile
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "tippingpoint needs Python 3.11 or newer, this is %s: make PYTHON=python3.11 ..." % sys.version.split()[0])'
@@ -25,6 +28,10 @@ $(VENV)/installed: $(VENV)/made pyproject.toml $(CONSTRAINTS)
 
 $(VENV)/dev: $(VENV)/installed
 	$(PIP) install --quiet $(WITH) --editable '.[lab,dev]'
+	@touch $@
+
+$(VENV)/documented: $(VENV)/installed
+	$(PIP) install --quiet $(WITH) --editable '.[lab,docs]'
 	@touch $@
 
 install: $(VENV)/installed
@@ -44,6 +51,11 @@ types: $(VENV)/dev
 
 test: lint types
 	$(BIN)/python -m pytest -n 2
+
+# Strict: a link that leads nowhere, a page without a place and a docstring that cannot be read are errors.
+docs: $(VENV)/documented
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html docs $(SITE)
+	@echo "The site: $(SITE)/index.html"
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

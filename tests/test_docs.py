@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import re
 import subprocess
 import sys
@@ -15,8 +16,7 @@ from tippingpoint.study.publish import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-LATER: set[str] = set()
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
 
 
 def test_the_study_reference_is_up_to_date() -> None:
@@ -39,14 +39,48 @@ def test_every_column_and_schema_is_documented() -> None:
     assert set(re.findall(r"`(\w+\.schema\.json)` \|", text)) == schemas
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(DOCS)) for page in PAGES])
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    heads = {
-        re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-") for head in re.findall(r"^#+ (.*)", text, re.M)
-    }
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in heads, target
-        elif not target.startswith("http"):
-            assert target in LATER or (DOCS / target.partition("#")[0]).exists(), target
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        where = (page.parent / path).resolve() if path else page
+        assert where.exists(), target
+        if anchor and where.suffix == ".md":
+            assert anchor in anchors(where), target
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that a code host makes of a page's headings."""
+    heads = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-") for head in heads}
+
+
+def test_every_page_has_one_place_in_the_navigation() -> None:
+    sys.path.insert(0, str(DOCS / "_extensions"))
+    try:
+        from navigation import parts
+    finally:
+        sys.path.pop(0)
+    listed = parts((DOCS / "index.md").read_text(encoding="utf-8"))
+    assert list(listed) == ["Tutorial", "How-to", "Reference", "Explanation"]
+    names = [name for pages in listed.values() for name in pages]
+    assert sorted(names) == sorted(str(page.relative_to(DOCS))[:-3] for page in PAGES if page.name != "index.md")
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    pages = {page: page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md")}
+    top = pages[DOCS / "reference" / "top.md"]
+    told = re.findall(r"\{py:\w+\}`(\w+) <([\w.]+)>`", top)
+    assert {name for name, _ in told} | {"__version__"} == set(tippingpoint.__all__)
+    documented = set(re.findall(r"automodule:: ([\w.]+)", "\n".join(pages.values())))
+    for name, path in told:
+        room, _, last = path.rpartition(".")
+        assert getattr(importlib.import_module(room), last) is getattr(tippingpoint, name), name
+        assert room in documented, path
+    rooms = {path.parent for path in Path(tippingpoint.__file__).parent.rglob("__init__.py")}
+    public = {".".join(("tippingpoint", *room.relative_to(Path(tippingpoint.__file__).parent).parts)) for room in rooms}
+    named = {name for name in public if getattr(importlib.import_module(name), "__all__", None)}
+    assert named - documented <= {"tippingpoint", "tippingpoint.cli"}
