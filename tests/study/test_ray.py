@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -51,6 +52,7 @@ class Nodes:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            start_new_session=True,
         )
         self.address = self._line()
 
@@ -69,6 +71,8 @@ class Nodes:
 
     def end(self) -> None:
         self.process.communicate(timeout=30)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # helpers of the nodes that were killed outlive them
 
 
 @pytest.fixture(scope="module")
