@@ -67,8 +67,8 @@ def _usage(one: Any) -> str:
 def _names(one: Any) -> str:
     if one.param_type_name == "argument":
         return f"`{_word(one)}`"
-    names = ", ".join(f"`{word}`" for word in (*one.opts, *one.secondary_opts))
-    return names if one.is_flag else f"{names} `{_word(one)}`"
+    value = "" if one.is_flag else f" {_word(one)}"
+    return ", ".join(f"`{word}{value}`" for word in (*one.opts, *one.secondary_opts)).replace("|", r"\|")
 
 
 def _meaning(one: Any) -> str:
