@@ -209,6 +209,7 @@ def test_the_answer_is_the_reports_own_first_screen(
     assert "distilled is better up to about" in found["sentence"]
     assert "<svg" in found["html"]
     assert found["sentence"][:40] in found["html"]
+    assert "this page" not in found["html"]
     few = answer_now(make_study(tmp_path / "few", frame[frame["n_pretrain"] == 250]), resamples=20)
     assert few["html"] == ""
     assert few["sentence"].startswith("Too early for an answer")

@@ -51,7 +51,8 @@ def answer_now(root: str | Path, resamples: int = RESAMPLES) -> dict[str, Any]:
     if finding is None or len(finding.pairs.sizes) < ENOUGH:
         told = "the runs that are in do not compare two recipes at two sizes"
         return {"html": "", "sentence": f"Too early for an answer: {told}."}
-    return {"html": hero(analysis), "sentence": headline(analysis)}
+    html = hero(analysis).replace("at the foot of this page", "in the report")  # which is not here
+    return {"html": html, "sentence": headline(analysis)}
 
 
 class Answering:

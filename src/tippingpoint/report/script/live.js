@@ -12,6 +12,7 @@ const STATES = {
 const seen = { results: 0, curves: 0, answer: 0 };
 const shown = new Map();
 const charts = {};
+let answer = null;
 let told = null;
 
 function lasts(seconds) {
@@ -153,18 +154,18 @@ function showFailures(now) {
 
 // ---- what is fetched apart ------------------------------------------------------------------------------------------
 
-function showAnswer(answer, now) {
+function showAnswer([answer, whole]) {
   const body = byId("answer-body");
   const parsed = new DOMParser().parseFromString(answer.html, "text/html"); // it runs nothing, and loads nothing
   const hero = parsed.querySelector(".hero");
   body.replaceChildren(...(hero ? [document.adoptNode(hero)] : []));
   body.querySelector("svg")?.removeAttribute("tabindex");
   body.querySelector("h1")?.replaceWith(make("h3", { class: "lead" }, answer.sentence));
-  if (hero && now.state !== "done") body.querySelector(".kicker")?.remove();
-  const part = now.state === "done" ? "From all" : "An interim answer, from";
-  const care = now.state === "done" ? "The whole report is written by tippingpoint report." :
-    "It will move: no interval here allows for having looked before the end.";
-  byId("answer-state").textContent = hero ? `${part} ${grouped(answer.n_runs)} runs. ${care}` : answer.sentence;
+  if (!whole) body.querySelector(".kicker")?.remove();
+  const runs = `${grouped(answer.n_runs)} runs`;
+  const told = whole ? `From all ${runs}. The whole report is written by tippingpoint report.` :
+    `An interim answer, from ${runs}. It will move: no interval here allows for having looked before the end.`;
+  byId("answer-state").textContent = hero ? told : answer.sentence;
 }
 
 async function ask(path) {
@@ -179,11 +180,11 @@ async function showParts(now) {
     charts[part].show((await ask(`/${part}.json`)).panels);
     seen[part] = now.versions[part];
   }
-  const wanted = `${now.versions.answer} ${now.state === "done"}`;
-  if (now.versions.answer && wanted !== seen.answer) {
-    showAnswer(await ask("/answer.json"), now);
-    seen.answer = wanted;
+  if (now.versions.answer !== seen.answer) {
+    answer = await ask("/answer.json");
+    seen.answer = now.versions.answer;
   }
+  if (answer) renew("answer", [answer, now.state === "done" && answer.n_runs === now.n_runs], showAnswer);
   byId("answer-busy").hidden = !now.computing;
 }
 

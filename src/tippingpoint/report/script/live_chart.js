@@ -34,7 +34,7 @@ function ticksBetween(low, high, count) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = power * ([1, 2, 5].find((one) => one * power >= raw) ?? 10);
   const found = [];
-  for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9; at += step) found.push(at);
+  for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9; at += step) found.push(at + 0); // never -0
   return found;
 }
 
@@ -56,8 +56,8 @@ function drawChart(panel, target, width, described) {
   const xs = [...new Set(points.map((point) => point[0]))].sort((a, b) => a - b);
   const [low, high] = [Math.min(...points.map((one) => one[2])), Math.max(...points.map((one) => one[3]))];
   const room = (high - low || Math.abs(high) || 1) * 0.06;
-  const x = scaleOf(xs, panel.linear, left + 10, right - 14);
-  const marked = panel.linear ? ticksBetween(xs[0], xs[xs.length - 1], width / 90) : xs;
+  const x = scaleOf(xs, panel.linear, left + 16, right - 18);
+  const marked = panel.linear ? ticksBetween(xs[0], xs[xs.length - 1], width / 75) : xs;
   const y = (value) => height - bottom - ((value - low + room) / (high - low + 2 * room)) * (height - bottom - top);
   for (const value of ticksBetween(low - room, high + room, 5)) {
     svg.append(drawn("line", { class: "grid", x1: left, x2: right, y1: y(value), y2: y(value) }));
@@ -75,7 +75,11 @@ function drawChart(panel, target, width, described) {
   svg.append(drawn("text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, panel.axis));
   svg.append(drawn("text", { x: 4, y: 13 }, panel.targets[target]));
   const looks = looksOf(panel.series);
-  lines.forEach((line, place) => svg.append(drawLine(line, looks[place], x, y)));
+  const aside = panel.linear ? 0 : Math.min(4, 24 / lines.length); // so that bars at one size do not hide each other
+  lines.forEach((line, place) => {
+    const moved = (value) => x(value) + aside * (place - (lines.length - 1) / 2);
+    svg.append(drawLine(line, looks[place], moved, y));
+  });
   return svg;
 }
 
@@ -97,7 +101,7 @@ function drawKey(panel) {
     const look = looks[place];
     const line = drawn("line", { x1: 0, x2: 36, y1: 7, y2: 7, "stroke-width": 2, "stroke-dasharray": look.dash });
     const sample = drawn("svg", { viewBox: "0 0 36 14", "aria-hidden": "true", style: `stroke: ${look.ink}; fill: ${look.ink}` });
-    sample.append(line, look.mark(18, 7));
+    sample.append(line, ...(panel.linear ? [] : [look.mark(18, 7)]));
     return make("li", {}, sample, make("span", {}, one.name));
   }));
 }
