@@ -39,8 +39,16 @@ def test_the_primary_endpoint_says_what_the_readme_says() -> None:
     np.testing.assert_allclose(told, measured, rtol=0, atol=1e-9)
 
 
-def test_the_readmes_example_prints_what_stands_below_it() -> None:
-    code, printed = re.findall(r"```python\n(.*?)```\s+```\n(.*?)```", README, re.DOTALL)[0]
+EXAMPLES = re.findall(r"```python\n(.*?)```\s+```\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_first_example_has_six_lines() -> None:
+    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES[0][0].splitlines()) == 6
+
+
+@pytest.mark.parametrize(("code", "printed"), EXAMPLES, ids=["boundary", "law"])
+def test_the_readmes_examples_print_what_stands_below_them(code: str, printed: str) -> None:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compile(code, "README.md", "exec"), {})  # our own page, read from the repository

@@ -16,6 +16,7 @@ _SAID_OTHERWISE = (  # what the converter does not know, in words that it does
     (re.compile(r"\\dots\b"), r"\\ldots"),
     (re.compile(r"\\iff\b"), r"\\Longleftrightarrow"),
     (re.compile(r"^\^"), "{}^"),
+    (re.compile(r"'"), r"^{\\prime}"),
 )
 
 
