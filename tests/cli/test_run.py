@@ -208,7 +208,7 @@ def test_what_only_the_images_show_is_found_before_anything_starts(
     (tmp_path / "mine/train/a/0.png").write_bytes(b"no image")
     assert cli.main(["run", "smoke", *MINE]) == 2
     more = capsys.readouterr()
-    assert "0.png: is not an image that Pillow knows" in more.err
+    assert "mine/train/a/0.png: is not an image" in more.err
     assert (said.out, more.out) == ("", "")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"], "nothing is started, nothing is written"
 
@@ -218,6 +218,9 @@ def test_overlap_and_imbalance_are_told_and_kept(capsys: pytest.CaptureFixture[s
     an_image_folder(tmp_path / "mine", {"a": 30, "b": 60})
     shutil.copy(tmp_path / "mine/train/a/3.png", tmp_path / "mine/test/a/leak.png")
     words = ["run", "smoke", *MINE, "--set", "n_pretrain=[20]", "--no-report", "--workers", "1"]
+    assert cli.main(words) == 2
+    assert "is also a test image of ./mine" in capsys.readouterr().err
+    words += ["--set", "allow_overlap=true"]
     assert cli.main(words) == 0
     notes = printed_json(capsys, "run")["notes"]
     assert notes == [
@@ -241,3 +244,42 @@ def test_the_systems_refusal_is_one_sentence_with_its_path(
     assert cli.main(["status", "."]) == 3
     said = capsys.readouterr().err
     assert said == "tippingpoint: some/file: Permission denied; check the path, its permissions and the disk.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--budget", "2"], "--budget: '2' is not of the form 2h, 45min"),
+        (["--budget", "1h", "--only", "abcdef"], "give one of them"),
+        (["--adaptive", "--most-cells", "20", "--budget", "1h"], "give one of them"),
+        (["--budget", "1h", "--ray", "auto"], "with --ray give FLOPs"),
+        (["--only", "abc"], "give at least 6 digits"),
+        (["--only", "abcdefabcdef"], "no cell whose key begins so"),
+        (["--budget", "1flops"], "1 FLOPs is too little: the least that can be used (scratch and distilled at"),
+    ],
+)
+def test_what_chooses_cells_is_checked_first(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], said: str
+) -> None:
+    assert cli.main(["run", "smoke", *words]) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert (told.err.count("\n"), told.out) == (1, "")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_budget_and_one_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--workers", "1", "--set", "downstream=[]", "--set", "n_finetune=[]", "--json"]
+    assert cli.main(["run", "smoke", *few, "--budget", "7.3e8flops"]) == 0
+    found = printed_json(capsys, "run")
+    budget = found["budget"]
+    assert isinstance(budget, dict)
+    assert 7e8 < budget.pop("cost") < 7.3e8
+    assert budget == {"unit": "flops", "amount": 7.3e8, "cells": 18, "left_out": 6}
+    assert (found["trained"], found["rows"]) == (18, 18)
+    lines = [json.loads(line) for line in Path("studies/smoke/cells.jsonl").read_text(encoding="utf-8").splitlines()]
+    key = next(line["key"] for line in lines if line["state"] == "todo" and not line["inputs"]["parents"])
+    assert cli.main(["run", "smoke", *few, "--only", key[:12]]) == 0
+    found = printed_json(capsys, "run")
+    assert (found["trained"], found["report"]) == (1, None)

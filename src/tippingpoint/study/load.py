@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -218,8 +218,18 @@ def _validate(document: Document) -> tuple[StudyConfig, list[str], set[Loc]]:
     if mended is not None:
         with contextlib.suppress(ValidationError):
             config = StudyConfig.model_validate_json(_as_json(mended))
-            return config, told, {tuple(detail["loc"]) for detail in details}
+            return config, told, {loc for detail in details for loc in _answered(document, detail)}
     raise ConfigError(told)
+
+
+def _answered(document: Document, detail: Any) -> Iterator[Loc]:
+    """Return where nothing more is to be said: at the fault, and at absent keys that an unknown one may stand for."""
+    loc: Loc = tuple(detail["loc"])
+    yield loc
+    if detail["type"] == "extra_forbidden":
+        for key in _keys_at(loc[:-1]):
+            if (*loc[:-1], key) not in document.places:
+                yield (*loc[:-1], key)
 
 
 def _mended(data: dict[str, Any], details: Sequence[Any]) -> dict[str, Any] | None:
