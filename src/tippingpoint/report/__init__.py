@@ -1,7 +1,7 @@
 """The report: all that a study found, told in words, figures and tables, in one HTML file.
 
-Figures are data first (``figures_data``), drawn second (``figures``). Deliberately not built: scripts in the page,
-a plotting library of our own, a live page (a later room).
+Figures are data first (``figures_data``), drawn second (``figures``). ``live`` serves the page that grows while a study
+runs. Deliberately not built: a plotting library of our own.
 """
 
 from tippingpoint.report.analysis import Analysis, Finding, analyse
