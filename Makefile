@@ -54,7 +54,7 @@ test: lint types
 
 # Strict: a link that leads nowhere, a page without a place and a docstring that cannot be read are errors.
 docs: $(VENV)/documented
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html docs $(SITE)
+	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going -b html docs $(SITE)
 	@echo "The site: $(SITE)/index.html"
 
 clean:

@@ -24,6 +24,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     # ours, in _extensions:
+    "accessible",
     "command_pages",
     "docstrings",
     "mathml",

@@ -25,7 +25,7 @@ def _inline(translator: Any, node: Any) -> None:
 
 
 def _block(translator: Any, node: Any) -> None:
-    translator.body.append('<div class="math">')
+    translator.body.append('<div class="math" tabindex="0">')
     _write(translator, node, as_block=True)
     translator.body.append("</div>")
     raise nodes.SkipNode
