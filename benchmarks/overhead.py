@@ -37,7 +37,7 @@ from tippingpoint.study.plan import plan_study
 from tippingpoint.study.status import study_status
 
 RESULT = Path(__file__).parent / "results" / "overhead.json"
-SLEEP = 0.2  # seconds of a sleeping stand-in
+SLEEP = 0.4  # seconds of a sleeping stand-in
 REAL = (  # of the preset `smoke`: fewer, longer trainings
     "n_pretrain=[120, 480]",
     "n_finetune=[40]",
@@ -117,7 +117,7 @@ def in_turns(study: Study, folder: Path, repeats: int, **more: str) -> dict[str,
 
 def sleeping(folder: Path, repeats: int) -> dict[str, Any]:
     """One worker and two on stand-ins that sleep."""
-    study = stub_study(folder, n_pretrain=2, n_finetune=5, seeds=1)
+    study = stub_study(folder, n_pretrain=2, n_finetune=3, seeds=1)
     return {"sleep_s": SLEEP, **in_turns(study, folder, repeats, STUB_SLEEP=str(SLEEP))}
 
 
