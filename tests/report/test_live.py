@@ -228,6 +228,7 @@ def test_the_answer_comes_from_beside_and_not_too_often(tmp_path: Path) -> None:
             time.sleep(0.05)
         assert (answering.version, answering.n_runs) == (1, 6)
         assert answering.sentence.startswith("Too early for an answer")
+        assert not answering.look(1, 6, over=True)  # no other runs, nothing to compute
         assert not answering.look(2, 7, over=False)  # more runs, but too soon
         assert answering.look(2, 7, over=True)  # the study has ended: there is nothing to wait for
     finally:
@@ -301,6 +302,25 @@ def test_a_folder_where_a_file_should_be_is_a_sentence(serve: Callable[..., Live
     (tmp_path / "runs.csv").unlink()
     (tmp_path / "runs.csv").mkdir()
     assert ask(serve(tmp_path), "/state.json").json["faults"] == ["runs.csv is not a file that can be shown."]
+
+
+def test_a_file_that_is_too_large_is_not_read(
+    serve: Callable[..., LiveServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tippingpoint.report.live_reading.LARGEST", 600)  # cells.jsonl has more, runs.csv less
+    now = ask(serve(publish(tmp_path)), "/state.json").json
+    assert "cells.jsonl is not a file that can be shown." in now["faults"]
+    assert (now["recipes"], now["n_runs"]) == ([], 6)
+
+
+def test_a_file_that_is_moved_away_and_back(serve: Callable[..., LiveServer], tmp_path: Path) -> None:
+    server = serve(publish(tmp_path))
+    ask(server, "/state.json")
+    (tmp_path / "runs.csv").rename(tmp_path / "moved")
+    now = ask(server, "/state.json").json
+    assert (now["faults"], now["n_runs"]) == (["runs.csv is gone; what it said last is shown."], 6)
+    (tmp_path / "moved").rename(tmp_path / "runs.csv")
+    assert ask(server, "/state.json").json["faults"] == []
 
 
 def test_a_study_that_goes_away_and_comes_back(serve: Callable[..., LiveServer], tmp_path: Path) -> None:
@@ -386,6 +406,8 @@ FOREIGN = [
     "a b",
     "127.0.0.1@x",
     "[::1",
+    "localhost:80@evil.example",
+    "[::1].evil.example",
 ]
 
 
@@ -431,7 +453,12 @@ def test_head_says_what_get_would_without_the_body(serve: Callable[..., LiveServ
         head, got = ask(server, path, "HEAD"), ask(server, path)
         assert head.status == got.status
         assert head.headers["Content-Length"] == str(len(got.body))
-        assert head.body == b""
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as line:
+        line.sendall(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        said = b"".join(iter(lambda: line.recv(65_536), b""))
+    assert said.startswith(b"HTTP/1.0 200 ")
+    assert said.endswith(b"\r\n\r\n")
+    assert said.count(b"\r\n\r\n") == 1
 
 
 def test_no_path_leads_out(serve: Callable[..., LiveServer], tmp_path: Path) -> None:
@@ -485,6 +512,18 @@ def test_what_is_not_http_harms_nobody(
                 assert b"<script" not in line.recv(10_000)
     assert ask(server, "/state.json").status == 200
     assert capsys.readouterr().err == ""
+
+
+def test_a_browser_that_went_away_is_no_news_but_a_fault_of_ours_is(
+    serve: Callable[..., LiveServer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(publish(tmp_path))
+    for error, told in ((ConnectionResetError("gone"), False), (TimeoutError(), False), (ValueError("a fault"), True)):
+        try:
+            raise error
+        except Exception:
+            server.handle_error(None, ("127.0.0.1", 1))
+        assert bool(capsys.readouterr().err) == told
 
 
 def test_where_it_cannot_serve_is_a_sentence(tmp_path: Path) -> None:
@@ -595,8 +634,28 @@ def test_hostile_strings_run_nothing(browser: Any, serve: Callable[..., LiveServ
         faults.clear()
 
 
+def test_an_answer_is_interim_unless_it_is_of_all_runs_of_a_study_that_is_done(
+    browser: Any, serve: Callable[..., LiveServer], tmp_path: Path
+) -> None:
+    sync = pytest.importorskip("playwright.sync_api")
+    server = serve(publish(tmp_path, state="done"))
+    answering = server.study.answering
+    answering.html = '<div class="hero"><p class="kicker">The answer</p><h1>x</h1></div>'
+    answering.sentence, answering.n_runs, answering.version = "It is so.", 5, 1
+    with watched(browser, server.url) as (page, _):
+        told, kicker = page.locator("#answer-state"), page.locator("#answer-body .kicker")
+        sync.expect(told).to_contain_text("An interim answer, from 5 runs.")
+        assert kicker.count() == 0
+        assert page.locator("#answer-body h3").inner_text() == "It is so."
+        answering.n_runs, answering.version = 6, 2
+        sync.expect(told).to_contain_text("From all 6 runs.")
+        assert kicker.count() == 1
+        publish(tmp_path, state="interrupted")
+        sync.expect(told).to_contain_text("An interim answer, from 6 runs.")
+
+
 def test_a_server_that_stops_is_told_and_found_again(
-    browser: Any, serve: Callable[..., LiveServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    browser: Any, serve: Callable[..., LiveServer], tmp_path: Path
 ) -> None:
     sync = pytest.importorskip("playwright.sync_api")
     server = serve(publish(tmp_path))
