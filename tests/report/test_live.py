@@ -634,6 +634,35 @@ def test_hostile_strings_run_nothing(browser: Any, serve: Callable[..., LiveServ
         faults.clear()
 
 
+def test_a_chart_draws_what_has_a_size_and_the_table_holds_all(
+    browser: Any, serve: Callable[..., LiveServer], tmp_path: Path
+) -> None:
+    root = publish(tmp_path)
+    with (root / "runs.csv").open("a", encoding="utf-8") as stream:
+        stream.write("no_pretraining,pretrained,toys a cell,,heads=4,0.77\n")
+    with watched(browser, serve(root).url) as (page, _):
+        page.wait_for_selector("#results .plot > svg")
+        assert page.locator("#results .legend li").all_inner_texts() == [
+            "scratch, heads=4 a cell",
+            "a cell, heads=4 a cell",
+        ]
+        assert "Without pretraining images, so only among the numbers: no_pretraining, heads=4." in (
+            page.locator("#results").inner_text()
+        )
+        page.locator("#results summary").click()
+        assert [row.split("\t") for row in page.locator("#results tr").all_inner_texts()] == [
+            ["model", "none", "10", "20", "40"],
+            ["scratch, heads=4 a cell", "–", "0.1", "0.05", "0.025"],
+            ["a cell, heads=4 a cell", "–", "0.2", "0.15", "0.125"],
+            ["no_pretraining, heads=4", "0.77", "–", "–", "–"],
+        ]
+        looks = page.eval_on_selector_all(
+            "#curves .legend line, #results .legend line",
+            "all => all.map(e => getComputedStyle(e).stroke + getComputedStyle(e).strokeDasharray)",
+        )
+        assert len(set(looks)) == 2
+
+
 def test_an_answer_is_interim_unless_it_is_of_all_runs_of_a_study_that_is_done(
     browser: Any, serve: Callable[..., LiveServer], tmp_path: Path
 ) -> None:

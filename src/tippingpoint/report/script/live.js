@@ -74,7 +74,7 @@ function showFacts(now) {
     ["Time left", now.state === "running" ? (now.eta_s === null ? "not known yet" : `about ${lasts(now.eta_s)}`) : null],
     ["Workers", now.state === "running" && now.workers !== null ? grouped(now.workers) : null],
     ["Runs in the table", grouped(now.n_runs)],
-    ["Last word", now.state === "running" ? null : ago],
+    ["Last written", now.state === "running" ? null : ago],
   ];
   byId("facts").replaceChildren(...facts.filter((fact) => fact[1] !== null)
     .flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));

@@ -17,7 +17,8 @@ function looksOf(series) {
     const place = seen.get(one.recipe) ?? 0;
     seen.set(one.recipe, place + 1);
     const ink = `var(${INKS[one.recipe % INKS.length]})`;
-    return { ink, dash: DASHES[(one.recipe + place) % DASHES.length], mark: MARKS[(one.recipe + place) % MARKS.length] };
+    const turn = one.recipe + Math.floor(one.recipe / INKS.length) + place; // another dash where colours begin again
+    return { ink, dash: DASHES[turn % DASHES.length], mark: MARKS[turn % MARKS.length] };
   });
 }
 
@@ -162,11 +163,17 @@ class Charts {
     const target = targets.includes(this.chosen.target) ? this.chosen.target : targets[0];
     this.choose("title", "Which runs", this.panels.map((one) => [one.title, one.title]), panel.title);
     this.choose("target", "What is measured", targets.map((one) => [one, panel.targets[one]]), target);
-    const count = panel.series.length;
+    const lines = panel.series.filter((one) => (one.points[target] ?? []).some((point) => point[0] !== null));
+    const count = lines.length;
     const described = `${panel.title}: ${panel.targets[target]} over ${panel.axis}, ${count} line${count === 1 ? "" : "s"}.`;
-    const left = panel.left_out ? [make("p", { class: "muted" }, `${panel.left_out} more models are not drawn.`)] : [];
-    this.plot.replaceChildren(drawChart(panel, target, Math.max(260, Math.min(960, this.width)), described),
-      drawKey(panel), make("p", { class: "muted" }, this.about), ...left);
+    const shown = { ...panel, series: lines };
+    const unsized = panel.series.filter((one) => !lines.includes(one)).map((one) => one.name);
+    const left = [
+      unsized.length && `Without ${panel.axis}, so only among the numbers: ${unsized.join("; ")}.`,
+      panel.left_out && `${panel.left_out} more models are not shown.`,
+    ].filter(Boolean);
+    this.plot.replaceChildren(drawChart(shown, target, Math.max(260, Math.min(960, this.width)), described),
+      drawKey(shown), ...[this.about, ...left].map((text) => make("p", { class: "muted" }, text)));
     if (this.numbers) this.table.lastChild.replaceChildren(drawNumbers(panel, target));
   }
 
