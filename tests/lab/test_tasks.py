@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from safetensors.torch import load_file
 
 from tippingpoint.errors import ConfigError, StoreError
 from tippingpoint.lab import tasks
-from tippingpoint.lab.training.checkpoints import Checkpoints
+from tippingpoint.lab.training.checkpoints import EVERY_VARIABLE
 
 MODEL = {"heads": 2, "head_dim": 8, "depth": 2, "patch_size": 7}
 SMALL = {**MODEL, "heads": 1}
@@ -240,7 +239,7 @@ def test_a_killed_cell_goes_on_and_is_the_same(
     _, teacher = done(changed(PRETRAIN, model=SMALL), tmp_path / "teacher")
     parents = {"teacher_0": teacher} if task["teachers"] else {}
     whole, folder = done(task, tmp_path / "whole", **parents)
-    monkeypatch.setattr(tasks, "Checkpoints", partial(Checkpoints, every_s=0))
+    monkeypatch.setenv(EVERY_VARIABLE, "0")
     steps: list[int] = []
 
     def report(step: int, _: int) -> None:
