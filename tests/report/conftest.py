@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tippingpoint.report.live import LiveServer
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests of the live page share `live_study`
 
 PARAMS = {2: 13_200, 4: 51_000, 8: 200_000}
 UPSTREAM = "fashion_mnist[0-5]"
@@ -191,3 +198,44 @@ def make_study() -> Callable[..., Path]:
 def make_runs() -> Callable[..., pd.DataFrame]:
     """Return the simulator itself."""
     return simulate
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LiveServer]]:
+    """Return what serves a directory; every request looks at the files anew."""
+    monkeypatch.setattr("tippingpoint.report.live.FRESH", 0.0)
+    servers: list[tuple[LiveServer, threading.Thread]] = []
+
+    def start(root: Path, *, answers: bool = False, **more: Any) -> LiveServer:
+        server = LiveServer(root, port=0, **more)
+        if not answers:
+            server.study.answering.close()
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        servers.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return a Chromium without a window."""
+    sync = pytest.importorskip(
+        "playwright.sync_api", reason="the browser tests need Playwright: pip install playwright"
+    )
+    known = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
+    with sync.sync_playwright() as play:
+        for path in (None, *known):
+            try:
+                launched = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+            except sync.Error:
+                continue
+            yield launched
+            launched.close()
+            return
+        pytest.skip("the browser tests need a Chromium: playwright install chromium, or the system's package")

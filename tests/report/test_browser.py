@@ -6,7 +6,6 @@ installed. What is missing is said, and its tests are skipped.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,28 +18,10 @@ import pytest
 from tippingpoint.report import Analysis, analyse, page
 from tippingpoint.report.planner import Plan, plans_of
 
-sync = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright: pip install playwright")
-
 WIDTHS = (360, 800, 1400)
 THEMES = ("light", "dark")
 EVIL = "\"><script>window.hacked=1</script><img src=x onerror=window.hacked=1>'--></script><svg onload=window.hacked=1>"
 FAR = "https://example.com/x.png"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Return a Chromium without a window."""
-    known = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
-    with sync.sync_playwright() as play:
-        for path in (None, *known):
-            try:
-                launched = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
-            except sync.Error:
-                continue
-            yield launched
-            launched.close()
-            return
-        pytest.skip("the browser tests need a Chromium: playwright install chromium, or the system's package")
 
 
 @pytest.fixture(scope="module")
