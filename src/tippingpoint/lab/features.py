@@ -7,7 +7,6 @@ the set. The model sees each image once, in the middle of nothing: no augmentati
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from tippingpoint.errors import ConfigError, StoreError
-from tippingpoint.files import dump_json
 from tippingpoint.lab.data import expect_image_set, load_image_set
 from tippingpoint.lab.devices import training_device
 from tippingpoint.lab.models import build_model, measure_model, without_weights
+from tippingpoint.lab.tensor_files import save_tensors
 from tippingpoint.lab.training.batches import as_batch
 
 __all__ = ["FEATURES", "Features", "describe", "execute", "extract", "read_features", "time_step"]
@@ -182,14 +180,11 @@ def extract(model: nn.Module, images: npt.NDArray[np.uint8], stepped: Callable[[
 
 
 def _save(parts: Mapping[str, torch.Tensor], fingerprint: str, path: Path) -> None:
-    about = dump_json({"schema_version": FEATURES_VERSION, "data_fingerprint": fingerprint})
+    about = {"schema_version": FEATURES_VERSION, "data_fingerprint": fingerprint}
     try:
-        save_file(dict(parts), path, metadata={"tippingpoint": about})
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise StoreError(f"{path}: cannot be written ({reason}); free room on the disk.") from error
+        save_tensors(parts, path, about)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error}); free room on the disk.") from error
 
 
 def read_features(folder: Path) -> Features:

@@ -121,3 +121,11 @@ def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "weights.safetensors")
     with pytest.raises(StoreError, match="cannot be read as a model"):
         load_model(tmp_path)
+
+
+def test_a_disk_that_refuses_is_a_sentence_and_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(
+        StoreError, match=r"weights\.safetensors: cannot be written \(.*free room on the disk"
+    ) as caught:
+        save_model(lived(SPECS[0]), tmp_path / "vanished", SPECS[0], **IMAGE)
+    assert isinstance(caught.value.__cause__, OSError), "by that a worker knows that no other cell would fare better"

@@ -16,13 +16,12 @@ from typing import Any
 
 import timm
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from tippingpoint.errors import ConfigError, EnvironmentFault
-from tippingpoint.files import dump_json
 from tippingpoint.lab.data.prepared import file_sha256
 from tippingpoint.lab.models.weights import published_name, weights_folder
+from tippingpoint.lab.tensor_files import save_tensors
 
 __all__ = ["fetch_weights", "fetched_weights", "published_weights"]
 
@@ -83,28 +82,24 @@ def _download(full: str) -> nn.Module:
 def _write(model: nn.Module, full: str, path: Path) -> None:
     """Write the weights aside and give them their name when they are whole and on the disk."""
     cfg = timm.get_pretrained_cfg(full)
-    about = dump_json(
-        {
-            "schema_version": VERSION,
-            "name": full,
-            "licence": cfg.license,
-            "normalisation": {"mean": list(cfg.mean), "std": list(cfg.std)},
-        }
-    )
+    about = {
+        "schema_version": VERSION,
+        "name": full,
+        "licence": cfg.license,
+        "normalisation": {"mean": list(cfg.mean), "std": list(cfg.std)},
+    }
     aside: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         os.close(handle)
         tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-        save_file(tensors, aside, metadata={"tippingpoint": about})
-        with open(aside, "rb") as stream:
-            os.fsync(stream.fileno())
+        save_tensors(tensors, Path(aside), about)
         os.chmod(aside, 0o644)  # mkstemp makes it private
         os.replace(aside, path)
         aside = None
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        reason = error.strerror or error
         raise EnvironmentFault(f"{path}: cannot be written ({reason}); free room or choose another file.") from error
     finally:
         if aside is not None:

@@ -7,20 +7,19 @@ both are read.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from tippingpoint.errors import ConfigError, StoreError
-from tippingpoint.files import dump_json
 from tippingpoint.lab.models.building import build_model, without_weights
 from tippingpoint.lab.models.pixels import normalisation_of, set_normalisation
+from tippingpoint.lab.tensor_files import save_tensors
 
 __all__ = ["WEIGHTS", "StoredModel", "load_model", "read_about", "save_model"]
 
@@ -78,9 +77,7 @@ def save_model(
     # Copies: weights may be views of one buffer, on another device, or in another order of memory.
     state = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     try:
-        save_file(state, path, metadata={"tippingpoint": dump_json(about)})
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
+        save_tensors(state, path, about)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror or error}); free room on the disk.") from error
     return path
