@@ -336,7 +336,7 @@ def test_a_preset_runs_to_the_end(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name != WITH_WORKERS:
-        monkeypatch.setattr("tippingpoint.study.execute.LocalWorkers", Here)
+        monkeypatch.setattr("tippingpoint.study.runners.local.LocalWorkers", Here)
     Path("toy.yaml").write_text(yaml.safe_dump(shrunk(name)), encoding="utf-8")
     study = load_study("toy.yaml")
     planned = plan_study(study, "toy", timing=False).to_dict()

@@ -199,10 +199,12 @@ def guidance_flops(task: Task, n_taught: int, n_checks: int) -> float:
     n_checks : int
         Times that the student is compared with its teachers.
     """
-    data, guidance = task["data"], guidance_of(task)
-    facts = expect_image_set(data["name"], data.get("data_dir"))
-    guides = sum(_forward_flops(teacher, data, facts["n_classes"]) for teacher in guides_of(task))
-    if not guides or guidance is None or guidance.schedule != "until_passed":
+    data, guidance, teachers = task["data"], guidance_of(task), guides_of(task)
+    if guidance is None or not teachers:
+        return 0.0
+    facts = expect_image_set(data["name"], data.get("data_dir"))  # looks at every file of a folder
+    guides = sum(_forward_flops(teacher, data, facts["n_classes"]) for teacher in teachers)
+    if guidance.schedule != "until_passed":
         return float(guides * n_taught)
     held = subset_count(data["validation_fraction"], sum(facts["train_counts"]))
     looked = held if task.get("score_on", "test") == "test" else (held + 1) // 2

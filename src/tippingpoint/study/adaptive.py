@@ -23,6 +23,7 @@ from tippingpoint.study.config import Block
 from tippingpoint.study.endpoint import FIRST_BLOCKS, FIRST_SIZES, endpoint_cells, endpoint_numbers
 from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study
+from tippingpoint.study.values import above_zero
 
 if TYPE_CHECKING:
     from tippingpoint.advice.next_result import Candidate, Next
@@ -57,9 +58,7 @@ def read_until(text: str) -> Until:
     try:
         if found is None or (found[1] == "prediction" and found[3]):
             raise ValueError(text)
-        width = float(found[2].replace("_", ""))
-        if not 0 < width < float("inf"):
-            raise ValueError(text)
+        width = above_zero(found[2])
     except ValueError as error:
         raise InputError(
             f"--until: '{text}' is not of the form 'boundary width < 0.3 decades' or 'prediction width < 0.02', with a "

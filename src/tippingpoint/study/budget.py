@@ -33,7 +33,7 @@ from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study
 from tippingpoint.study.store import Store
 from tippingpoint.study.timing import cell_times, makespan, measure_rates
-from tippingpoint.study.values import model_name
+from tippingpoint.study.values import above_zero, model_name
 
 __all__ = ["RECORD", "Budget", "Budgeted", "bundles", "read_budget"]
 
@@ -69,9 +69,7 @@ def read_budget(text: str) -> Budget:
     try:
         if found is None:
             raise ValueError(text)
-        amount = float(found[1].replace("_", ""))
-        if not 0 < amount < float("inf"):
-            raise ValueError(text)
+        amount = above_zero(found[1])
     except ValueError as error:
         raise InputError(
             f"--budget: '{text}' is not of the form 2h, 45min, 90s, 1.5d or 1e16flops, with a number above 0."

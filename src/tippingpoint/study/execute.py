@@ -25,8 +25,15 @@ from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study, dump_config
 from tippingpoint.study.outcome import Outcome, spent_before, told_before
 from tippingpoint.study.precision import decide_precision
-from tippingpoint.study.publish import machine, write_cells, write_progress, write_runs
-from tippingpoint.study.runners.local import LocalWorkers, usable_cores
+from tippingpoint.study.publish import (
+    image_words,
+    machine,
+    study_words,
+    write_cells,
+    write_progress,
+    write_runs,
+)
+from tippingpoint.study.runners.local import on_this_machine, usable_cores
 from tippingpoint.study.runners.pool import Engine, Event, Pool
 from tippingpoint.study.schedule import Schedule
 from tippingpoint.study.signals import terminable
@@ -38,7 +45,6 @@ PUBLISH_EVERY = 5.0  # seconds between two writings of runs.csv and cells.jsonl
 PROGRESS_EVERY = 2.0  # of progress.json
 SELDOM = 20  # times as long as a writing took passes before the next: of a large study it takes seconds
 TICK = 0.5
-PUBLISHED = ("fingerprint", "n_pool", "n_validation", "n_test", "n_classes", "remark")  # of a set of images
 
 
 def run_study(
@@ -102,18 +108,9 @@ def run_study(
         run = _Run(study, grid, runner, display or Quiet(), told, choose)
         run.devices = tuple(devices)
         try:
-            return run.go(engine or _local(workers or usable_cores(), devices), environment)
+            return run.go(engine or on_this_machine(devices, workers or usable_cores()), environment)
         finally:
             run.store.close()
-
-
-def _local(workers: int, devices: Sequence[str]) -> Engine:
-    """Return what opens a pool of processes on this machine, no more of them than there are cells to do."""
-
-    def start(root: Path, executor: str, todo: int, environment: Mapping[str, str] | None, runner: str) -> LocalWorkers:
-        return LocalWorkers(root, executor, min(workers, todo), environment, runner, devices)
-
-    return start
 
 
 class _Run:
@@ -358,31 +355,18 @@ class _Run:
 
     def _write_progress(self, now: Snapshot) -> None:
         self.store.require()
-        config = self.study.config
-        write_progress(
-            self.root,
-            {
-                "study": {
-                    "name": config.name,
-                    "endpoint": self.endpoint,
-                    "upstream": config.upstream,
-                    "downstream": config.downstream,
-                    "scored_on": config.score_on,
-                },
-                "state": now.state,
-                "cells": {"total": len(self.grid.cells), **now.counts},
-                "eta_s": now.eta_s,
-                "wall_s": self.spent_before + now.wall_s,
-                "workers": self.workers,
-                "devices": list(self.devices),
-                "images": {
-                    name: {fact: getattr(facts, fact) for fact in PUBLISHED}
-                    for name, facts in self.study.images.items()
-                },
-                "notes": self.about_images,
-                **self.machine,
-            },
-        )
+        told = {
+            "study": study_words(self.study.config, self.endpoint),
+            "state": now.state,
+            "cells": {"total": len(self.grid.cells), **now.counts},
+            "eta_s": now.eta_s,
+            "wall_s": self.spent_before + now.wall_s,
+            "workers": self.workers,
+            "devices": list(self.devices),
+            "images": {name: image_words(facts) for name, facts in self.study.images.items()},
+            "notes": self.about_images,
+        }
+        write_progress(self.root, {**told, **self.machine})
         self._next_progress = time.monotonic() + PROGRESS_EVERY
 
     def _end(self, state: str) -> Outcome:

@@ -19,9 +19,21 @@ from typing import Any
 from tippingpoint._version import __version__
 from tippingpoint.files import dump_json, write_atomic
 from tippingpoint.study.cells import Cell, RowPlan
+from tippingpoint.study.config import StudyConfig
 from tippingpoint.study.grid import Grid
+from tippingpoint.study.laboratory import ImageFacts
 
-__all__ = ["COLUMNS", "SCHEMA_VERSION", "machine", "runs_table", "write_cells", "write_progress", "write_runs"]
+__all__ = [
+    "COLUMNS",
+    "SCHEMA_VERSION",
+    "image_words",
+    "machine",
+    "runs_table",
+    "study_words",
+    "write_cells",
+    "write_progress",
+    "write_runs",
+]
 
 SCHEMA_VERSION = 1
 _PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
@@ -167,6 +179,23 @@ def write_cells(
 def write_progress(root: Path, progress: Mapping[str, Any]) -> None:
     """Write ``progress.json``."""
     write_atomic(root / "progress.json", dump_json({"schema_version": SCHEMA_VERSION, **progress}, indent=2) + "\n")
+
+
+def study_words(config: StudyConfig, endpoint: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what ``progress.json`` says of a study; its endpoint has sizes as numbers."""
+    return {
+        "name": config.name,
+        "endpoint": endpoint,
+        "upstream": config.upstream,
+        "downstream": config.downstream,
+        "scored_on": config.score_on,
+    }
+
+
+def image_words(facts: ImageFacts) -> dict[str, Any]:
+    """Return what ``progress.json`` says of a set of images."""
+    names = ("fingerprint", "n_pool", "n_validation", "n_test", "n_classes", "remark")
+    return {name: getattr(facts, name) for name in names}
 
 
 def _processor() -> str:

@@ -9,13 +9,32 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
-__all__ = ["ImageCount", "Model", "ModelName", "NotNegative", "Positive", "Settings", "Size", "Teacher", "model_name"]
+__all__ = [
+    "ImageCount",
+    "Model",
+    "ModelName",
+    "NotNegative",
+    "Positive",
+    "Settings",
+    "Size",
+    "Teacher",
+    "above_zero",
+    "model_name",
+]
 
 MOST_HEADS = 64
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 Size = int | float  # a count of images, or a share of the pool of training images
 Model = int | str  # a number of heads, or a name of the ladder
+
+
+def above_zero(text: str) -> float:
+    """Return a finite number above 0, as a user types it on the command line; ValueError where it is none."""
+    number = float(text.replace("_", ""))
+    if not 0 < number < float("inf"):
+        raise ValueError(text)
+    return number
 
 
 def _read_size(value: Any) -> Size:

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tippingpoint.errors import EnvironmentFault
-from tippingpoint.study.runners.pool import Event, cannot_start
+from tippingpoint.study.runners.pool import Engine, Event, cannot_start
 
-__all__ = ["LocalWorkers", "usable_cores"]
+__all__ = ["LocalWorkers", "on_this_machine", "usable_cores"]
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -209,6 +209,15 @@ def _ending(code: int) -> str:
         with contextlib.suppress(ValueError):
             return f"the worker process was ended by {signal.Signals(-code).name}"
     return f"the worker process ended with code {code}"
+
+
+def on_this_machine(devices: Sequence[str], most: int) -> Engine:
+    """Return what opens worker processes on these devices: at most so many, and no more than there are cells to do."""
+
+    def place(root: Path, executor: str, todo: int, environment: Mapping[str, str] | None, runner: str) -> LocalWorkers:
+        return LocalWorkers(root, executor, min(most, todo), environment, runner, devices)
+
+    return place
 
 
 def usable_cores() -> int:
