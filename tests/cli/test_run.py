@@ -59,6 +59,12 @@ def test_plan_writes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     out = capsys.readouterr().out
     assert "smoke in studies/smoke: 72 cells, 0 done, 72 to run." in out
     assert "new (16)" in out
+    assert cli.main(["plan", "smoke", "--no-timing", "--each", *TINY]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("  scratch 1 heads 60 images block 0/0: new")
+    assert lines[6] == "smoke in studies/smoke: 6 cells, 0 done, 6 to run."
+    assert cli.main(["plan", "smoke", "--no-timing", "--each", "--json", *TINY]) == 0
+    assert [len(one["key"]) for one in printed_json(capsys, "plan")["each"]] == [64] * 6  # type: ignore[attr-defined]
     assert cli.main(["plan", "smoke", "--set", "seeds=1", "--workers", "2", "--json"]) == 0
     found = printed_json(capsys, "plan")
     assert (found["cells"], found["to_run"]) == (36, 36)
@@ -252,7 +258,6 @@ def test_the_systems_refusal_is_one_sentence_with_its_path(
         (["--budget", "2"], "--budget: '2' is not of the form 2h, 45min"),
         (["--budget", "1h", "--only", "abcdef"], "give one of them"),
         (["--adaptive", "--most-cells", "20", "--budget", "1h"], "give one of them"),
-        (["--budget", "1h", "--ray", "auto"], "with --ray give FLOPs"),
         (["--only", "abc"], "give at least 6 digits"),
         (["--only", "abcdefabcdef"], "no cell whose key begins so"),
         (["--budget", "1flops"], "1 FLOPs is too little: the least that can be used (scratch and distilled at"),

@@ -2,7 +2,8 @@
 
 Read from the environment: ``STUB_LOG`` gets one line per training, ``STUB_DEVICES`` the device of each, ``STUB_SLEEP``
 seconds each takes, ``STUB_FAIL`` and ``STUB_DIE`` words of a task whose training raises or kills its process,
-``STUB_FULL`` words of one that fills the disk.
+``STUB_FULL`` words of one that fills the disk, ``STUB_WARN`` words of one that warns. ``STUB_LUCK`` is a file: once it
+is there, none dies.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import signal
 import time
@@ -126,7 +128,7 @@ def describe(task: Mapping[str, Any]) -> dict[str, float]:
 
 
 def execute(
-    task: dict[str, Any], parents: dict[str, Path], out: Path, report: Callable[[int, int], None], checkpoints: Path
+    task: dict[str, Any], parents: dict[str, Path], out: Path, report: Callable[..., None], checkpoints: Path
 ) -> dict[str, Any]:
     text = json.dumps(task, sort_keys=True)
     inputs = {
@@ -140,12 +142,19 @@ def execute(
     if log := os.environ.get("STUB_DEVICES"):
         with open(log, "a", encoding="utf-8") as stream:
             stream.write(os.environ["TIPPINGPOINT_DEVICE"] + "\n")
-    for step in range(4):
+    curve: list[dict[str, float]] = []
+    for step in range(1, 5):
         time.sleep(float(os.environ.get("STUB_SLEEP", "0")) / 4)
-        report(step + 1, 4)
+        curve.append({"step": step, "loss": 2 / step, "ce": 1 / step})
+        report(step, 4, *([curve] if "training" in task else []))
     if (word := os.environ.get("STUB_FAIL")) and word in text:
         raise RuntimeError(f"asked to fail at {word}")
-    if (word := os.environ.get("STUB_DIE")) and word in text:
+    if (word := os.environ.get("STUB_WARN")) and word in text:
+        logging.getLogger("tippingpoint.lab").warning("step-7: is passed over (asked to)")
+    luck = Path(os.environ.get("STUB_LUCK") or "/no/luck")
+    if (word := os.environ.get("STUB_DIE")) and word in text and not luck.exists():
+        if luck.parent.is_dir():
+            luck.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     if (word := os.environ.get("STUB_FULL")) and word in text:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -157,7 +166,7 @@ def execute(
             len(header).to_bytes(8, "little") + header + digest.encode()
         )
     if "training" in task:
-        (out / "curve.json").write_text('{"schema_version": 1, "curve": []}', encoding="utf-8")
+        (out / "curve.json").write_text(json.dumps({"schema_version": 1, "curve": curve}), encoding="utf-8")
     teacher = sum(
         json.loads((path / "result.json").read_text())["flops"]
         for role, path in parents.items()

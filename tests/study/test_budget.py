@@ -141,6 +141,22 @@ def test_time_counts_workers_and_the_slowest_timing(study: Study, tmp_path: Path
     assert one.cost > 0.014 * steps, "scoring comes on top"
 
 
+def test_time_on_a_cluster_is_by_its_room_and_by_steps_timed_here(
+    load: Load, study_text: str, tmp_path: Path, environment: Environment
+) -> None:
+    hour = Budget("seconds", 60.0)
+    study = load(study_text, SIZES, "seeds=4")
+    with pytest.raises(InputError, match="no node of the cluster has room now; say with --workers"):
+        Budgeted(study, tmp_path, hour, 0)
+    with pytest.raises(InputError, match=r"this machine has no GPU for steps to be timed first; give .* in FLOPs"):
+        Budgeted(study, tmp_path, hour, 2, "cuda")
+    here = Budgeted(load(study_text, SIZES, "seeds=4", gpus=1), tmp_path, hour, 2, "cuda")
+    assert 0 < here.cost <= 60
+    root = tmp_path / "study"
+    run_study(study, root, workers=2, environment=environment)
+    assert Budgeted(study, root, hour, 2, "cuda").to_dict()["cells"] > 0, "what is done needs no timing"
+
+
 def test_a_part_runs_and_goes_on(study: Study, tmp_path: Path, environment: Environment) -> None:
     root = tmp_path / "study"
     chooser, outcome = go(study, root, environment, 0.08)

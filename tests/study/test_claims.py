@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +26,7 @@ from tippingpoint.study.execute import run_study
 from tippingpoint.study.fsck import check_store
 from tippingpoint.study.gc import collect
 from tippingpoint.study.grid import build_grid
-from tippingpoint.study.load import Study
+from tippingpoint.study.load import Study, dump_config
 from tippingpoint.study.status import study_status
 from tippingpoint.study.store import Store
 
@@ -126,6 +128,50 @@ def test_who_was_held_for_dead_leaves_the_newer_claim_alone(tmp_path: Path) -> N
         sleeper.release(KEY)
         assert not sleeper.take(KEY)
         assert [path.name for path in (tmp_path / "claims").glob(f"{KEY}.*")] == [f"{KEY}.1"]
+
+
+def test_who_was_held_for_dead_shows_itself_before_it_takes_another_cell(tmp_path: Path) -> None:
+    """Else all that it takes from then on would look free to the others."""
+    with Runner(tmp_path, "s") as sleeper, Runner(tmp_path, "s") as other:
+        sleeper.path.unlink()
+        assert sleeper.take(KEY)
+        assert not other.take(KEY)
+        assert {one["runner"] for one in live_runners(tmp_path)} == {sleeper.name, other.name}
+    assert list((tmp_path / "claims").iterdir()) == []
+
+
+def test_who_was_held_for_dead_shows_itself_by_and_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "BEAT", 0.02)
+    with Runner(tmp_path, "s") as sleeper:
+        sleeper.path.unlink()
+        end = time.monotonic() + 10
+        while not sleeper.path.exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        assert [one["runner"] for one in live_runners(tmp_path)] == [sleeper.name]
+    time.sleep(0.1)
+    assert not sleeper.path.exists(), "not after its end"
+
+
+def test_who_was_held_for_dead_leaves_a_claim_of_the_same_number_alone(tmp_path: Path) -> None:
+    """Who swept the claims of the dead begins to count anew."""
+    with Runner(tmp_path, "s") as sleeper, Runner(tmp_path, "s") as other:
+        assert sleeper.take(KEY)
+        assert sleeper.holds(KEY)
+        for path in (tmp_path / "claims" / f"{KEY}.0", sleeper.path):
+            path.unlink()
+        assert not sleeper.holds(KEY)
+        assert other.take(KEY)
+        assert not sleeper.holds(KEY)
+        sleeper.release(KEY)
+        assert other.holds(KEY)
+        assert not sleeper.take(KEY)
+
+
+def test_who_wakes_beside_a_run_of_other_settings_ends(tmp_path: Path) -> None:
+    with Runner(tmp_path, "s") as sleeper:
+        sleeper.path.unlink()
+        with Runner(tmp_path, "other"), pytest.raises(StoreError, match="with other settings"):
+            sleeper.take(KEY)
 
 
 def test_a_claim_that_names_nobody_counts_while_it_is_young(tmp_path: Path) -> None:
@@ -246,6 +292,39 @@ def test_killed_runners_commit_every_cell_once(load: Load, tmp_path: Path, envir
     check_whole(root, cells)
     run_study(study, tmp_path / "undisturbed", workers=2, environment=environment)
     pd.testing.assert_frame_equal(table(root), table(tmp_path / "undisturbed"), check_exact=True)
+
+
+class Sleep(Quiet):
+    """What another run does, once, while this one is held for dead: it takes a cell, and removes what lay aside."""
+
+    def __init__(self, root: Path, settings: str, stack: ExitStack) -> None:
+        self.root, self.settings, self.stack = root, settings, stack
+        self.taken = ""
+
+    def update(self, look: Callable[[], Snapshot]) -> None:
+        begun = sorted(self.root.glob("cells/.tmp-*"))
+        if self.taken or not begun:
+            return
+        for path in (self.root / "claims").iterdir():
+            path.unlink()
+        other = self.stack.enter_context(Runner(self.root, self.settings))
+        self.taken = begun[0].name.split("-")[1]
+        assert other.take(self.taken)
+        shutil.rmtree(begun[0])
+        threading.Timer(1.5, lambda: other.release(self.taken)).start()
+
+
+def test_a_run_that_was_held_for_dead_loses_no_cell_by_it(
+    load: Load, study_text: str, tmp_path: Path, environment: Environment
+) -> None:
+    """What it had in work may be another's by now: to find it gone is no failure of the cell."""
+    few = ("seeds=1", "n_pretrain=[400]", "downstream=[]", "n_finetune=[]", "endpoint=", "recipes.no_pretraining=")
+    study, root = load(study_text, *few), tmp_path / "study"
+    with ExitStack() as stack:
+        display = Sleep(root, dump_config(study.config), stack)
+        outcome = run_study(study, root, workers=1, display=display, environment={**environment, "STUB_SLEEP": "0.6"})
+    assert (outcome.state, outcome.failures) == ("done", {})
+    assert display.taken in Store(root).done()
 
 
 class OtherRun(Quiet):

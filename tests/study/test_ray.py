@@ -320,6 +320,26 @@ def test_the_command_trains_on_ray_as_it_does_here(
 
 @pytest.mark.slow
 @needs_ray
+def test_a_budget_of_time_counts_the_cells_that_the_cluster_has_room_for(
+    study_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nodes: Nodes
+) -> None:
+    """The stand-in's steps take up to 0.014 s, it says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tippingpoint.study.load.RealLaboratory", StubLaboratory)
+    Path("study.yaml").write_text(study_text, encoding="utf-8")
+    words = ["run", "study.yaml", "--no-report", "--json", "--ray", nodes.address, "--device", "cpu"]
+    found = {}
+    for asked in ([], ["--workers", "1"]):
+        assert cli.main([*words, "--dir", f"with {asked}", *asked, "--budget", "35s"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["trained"] == told["budget"]["cells"]
+        assert 0 < told["budget"]["cost"] <= 35
+        found[len(asked)] = told["budget"]["cells"]
+    assert found[0] > found[2] > 0, "two nodes have room for more than one"
+
+
+@pytest.mark.slow
+@needs_ray
 def test_half_locally_half_on_ray_gives_the_same_table(
     load: Load, study_text: str, tmp_path: Path, environment: dict[str, str], nodes: Nodes
 ) -> None:
@@ -414,6 +434,13 @@ def test_a_killed_run_leaves_no_task_and_the_study_goes_on(
     outcome = run_study(study, root, workers=1, environment=environment)
     assert (outcome.state, outcome.reused) == ("done", finished)
     assert not begun & set(root.glob("cells/.tmp-*"))
+
+
+def test_what_a_task_warns_of_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, note = RayCluster.__new__(RayCluster), {"event": "note", "text": "step-7 is passed over"}
+    cluster._unseen, cluster._busy, cluster.room, cluster._told_no_room = [], {"abc"}, 1, False
+    monkeypatch.setattr(cluster, "_read", lambda _: [note])
+    assert cluster.wait(0.0) == [note]
 
 
 def test_what_another_node_committed_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from tippingpoint.errors import StoreError
 from tippingpoint.study import cell_files as room
 from tippingpoint.study.cell_files import begin_cell, commit_cell, verify_cell
+from tippingpoint.study.fsck import check_store
 from tippingpoint.study.store import Store
 
 KEY = "a" * 64
@@ -130,11 +132,55 @@ def test_another_cells_content_is_found(tmp_path: Path) -> None:
     assert verify_cell(folder.with_name("b" * 64)) == "holds another cell's content"
 
 
-def test_a_later_version_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["cell.json", "result.json"])
+def test_a_cell_of_a_later_version_is_refused_and_left_alone(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older release beside a newer one in one directory must not throw the newer one's cells out."""
+    Store(tmp_path, write=True).close()
+    with monkeypatch.context() as patch:
+        patch.setattr(room, {"cell.json": "CELL_VERSION", "result.json": "RESULT_VERSION"}[name], 9)
+        folder = finish(tmp_path)
+        store = Store(tmp_path, write=True)
+        assert store.done() == {KEY}
+        store.close()
+    told = rf"{folder / name}: was written by a newer version of tippingpoint; upgrade the package\."
+    for indexed in (True, False):
+        for write in (False, True):
+            with pytest.raises(StoreError, match=told):
+                Store(tmp_path, write=write)
+        for repair in (False, True):
+            with pytest.raises(StoreError, match=told):
+                check_store(tmp_path, repair=repair)
+        if indexed:
+            (tmp_path / "index.sqlite").unlink()
+    assert sorted(path.name for path in folder.iterdir()) == ["cell.json", "result.json", "weights.safetensors"]
+    assert not (tmp_path / "quarantine").exists()
+
+
+def test_a_version_that_a_flipped_bit_made_is_damage(tmp_path: Path) -> None:
     Store(tmp_path, write=True).close()
     path = finish(tmp_path) / "cell.json"
-    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 9', 1))
-    assert "is of version 9" in str(verify_cell(path.parent))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3', 1))
+    assert verify_cell(path.parent) == "has a damaged cell.json"
+
+
+def test_a_shared_disk_is_asked_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of a network disk remembers that a cell was not there, until the folder around it is opened."""
+    store = Store(tmp_path, write=True)
+    opened: list[Any] = []
+    real = os.open
+
+    def noting(path: Any, *arguments: Any, **options: Any) -> int:
+        opened.append(path)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", noting)
+    store.refresh()
+    assert opened == [tmp_path / "cells"]
+    store.close()
+    shutil.rmtree(tmp_path / "cells")
+    store.refresh()
 
 
 @pytest.mark.parametrize("damage", ["missing", "garbage", "stale"])

@@ -71,6 +71,15 @@ def test_a_cell_has_a_log_and_a_failure_takes_it_along(tmp_path: Path, monkeypat
     assert logging.getLogger("tippingpoint").handlers == [], "nothing is left behind"
 
 
+def test_what_is_warned_of_is_told_to_the_run(tmp_path: Path) -> None:
+    Store(tmp_path, write=True).close()
+    events: list[dict[str, Any]] = []
+    out = Reporter(lambda line: events.append(json.loads(line)))
+    answer(tmp_path, {"cell": described(1), "parents": {}}, warning, "", out)
+    assert events[0] == {"event": "note", "text": "step-7 is passed over"}
+    assert [event["event"] for event in events] == ["note", "done"]
+
+
 def test_each_cell_has_a_folder_of_its_own(tmp_path: Path) -> None:
     Store(tmp_path, write=True).close()
     given: list[Path] = []

@@ -50,6 +50,7 @@ def plan(
     rate: Annotated[
         float | None, typer.Option("--rate", metavar="FLOPS", help="Time by FLOPs a second of each worker, e.g. 1e14.")
     ] = None,
+    each: Annotated[bool, typer.Option("--each", help="Name every cell that would run, and why, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Say what a run would do and why, its time, FLOPs, disk and money. Writes nothing.
@@ -57,6 +58,7 @@ def plan(
     A public set of images need not be prepared for a plan.
     """
     from tippingpoint.study.load import load_study, study_directory
+    from tippingpoint.study.only import SHOWN
     from tippingpoint.study.plan import plan_study
     from tippingpoint.study.runners.devices import choose_devices, count_workers
 
@@ -78,9 +80,12 @@ def plan(
         devices=here,
     )
     if json:
-        print_json(planned.to_dict())
-    else:
-        _tell(planned)
+        print_json({**planned.to_dict(), **({"each": [one.to_dict() for one in planned.todo]} if each else {})})
+        return
+    if each:
+        for one in planned.todo:
+            print(f"{one.cell.key[:SHOWN]}  {one.cell.label}: {one.reason}")
+    _tell(planned)
 
 
 def _stated(

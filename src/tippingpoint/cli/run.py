@@ -86,7 +86,7 @@ def run(
     from tippingpoint.study.execute import run_study
     from tippingpoint.study.load import load_study, study_directory
 
-    asked = _asked(budget, only or [], ray, _adaptive(adaptive, until, predict, most_cells, extra_seeds))
+    asked = _asked(budget, only or [], _adaptive(adaptive, until, predict, most_cells, extra_seeds))
     loaded = load_study(study, settings or [])
     root = study_directory(loaded, directory)
     with _workers(ray, memory_per_cell, device, workers, workers_per_gpu, loaded.laboratory) as (many, devices, engine):
@@ -122,17 +122,14 @@ class _Asked(NamedTuple):
     only: list[str]
 
 
-def _asked(budget: str | None, only: list[str], ray: str | None, adaptive: dict[str, Any] | None) -> _Asked:
+def _asked(budget: str | None, only: list[str], adaptive: dict[str, Any] | None) -> _Asked:
     """Read what chooses cells; one of them alone."""
     from tippingpoint.errors import InputError
     from tippingpoint.study.budget import read_budget
 
     if sum((budget is not None, bool(only), adaptive is not None)) > 1:
         raise InputError("--adaptive, --budget and --only each choose what is trained; give one of them.")
-    limit = None if budget is None else read_budget(budget)
-    if limit is not None and limit.unit == "seconds" and ray is not None:
-        raise InputError("--budget: time is estimated on this machine alone; with --ray give FLOPs, such as 1e16flops.")
-    return _Asked(adaptive, limit, only)
+    return _Asked(adaptive, None if budget is None else read_budget(budget), only)
 
 
 def _chooser(

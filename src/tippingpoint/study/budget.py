@@ -230,9 +230,9 @@ class Budgeted:
     budget : Budget
         What the part may cost in all, from the first cell on.
     workers : int
-        Cells that train at once.
+        Cells that train at once; of a cluster, as many as it has room for when it is asked.
     device : str, default "cpu"
-        Where steps are timed.
+        Where cells train. Steps are timed there on this machine, also for the nodes of a cluster.
 
     Attributes
     ----------
@@ -244,7 +244,8 @@ class Budgeted:
     Raises
     ------
     InputError
-        Not even the least part fits, a step is too large to be timed, or ``budget.json`` is damaged.
+        Not even the least part fits, a step is too large to be timed or this machine lacks the device, a cluster has no
+        room, or ``budget.json`` is damaged.
     """
 
     study: Study
@@ -259,6 +260,8 @@ class Budgeted:
         self.grid = build_grid(self.study)
         order = bundles(self.study, self.grid)
         timed = self.budget.unit == "seconds"
+        if timed and not self.workers:
+            raise InputError("--budget: no node of the cluster has room now; say with --workers how many cells will.")
         each, workers = (self._seconds(), self.workers) if timed else (self._flops(), None)
         part = _Part(self.grid, each, workers)
         before, amount = self._before()
@@ -341,13 +344,14 @@ class Budgeted:
         store = Store(self.root)
         done = store.done()
         todo = [cell for cell in self.grid.cells.values() if cell.key not in done]
-        spans = cell_times(self.study, todo, measure_rates(self.study, self.grid, store, todo, device=self.device))
+        here = self.device == "cpu" or self.study.laboratory.count_gpus() > 0
+        rates = measure_rates(self.study, self.grid, store, todo, timing=here, device=self.device)
+        spans = cell_times(self.study, todo, rates)
         seconds = {key: float(store.result(key)["wall_s"]) for key in self.grid.cells if key in done}
         store.close()
         if None in spans.values():
-            raise InputError(
-                "--budget: some steps are too large to be timed first; give the budget in FLOPs, 1e16flops."
-            )
+            why = "some steps are too large" if here else "this machine has no GPU for steps"
+            raise InputError(f"--budget: {why} to be timed first; give the budget in FLOPs, 1e16flops.")
         return seconds | {key: span.high for key, span in spans.items() if span is not None}
 
     def _before(self) -> tuple[set[str], float]:

@@ -28,6 +28,7 @@ __all__ = [
     "cannot_write",
     "commit_cell",
     "read_cell",
+    "require_known",
     "runner_of",
     "verify_cell",
 ]
@@ -123,6 +124,11 @@ def verify_cell(folder: Path, *, deep: bool = True) -> str | None:
         ``cells/<key>``.
     deep : bool, default True
         Compare the hashes of its files, not only their sizes.
+
+    Raises
+    ------
+    StoreError
+        A newer version of the package wrote it: it is whole, but not for this one to judge.
     """
     try:
         about, fault = _read_manifest(folder / "cell.json", deep=deep)
@@ -131,6 +137,8 @@ def verify_cell(folder: Path, *, deep: bool = True) -> str | None:
         if fault is not None:
             return fault
         return _fault_in_files(folder, dict(about["files"]), deep=deep)
+    except StoreError:
+        raise
     except FileNotFoundError as error:
         fault = f"has no {Path(error.filename or 'cell.json').name}"
     except OSError as error:
@@ -164,12 +172,12 @@ def _read_manifest(path: Path, *, deep: bool) -> tuple[dict[str, Any], str | Non
     raw = path.read_bytes()
     about: dict[str, Any] = json.loads(raw.decode("utf-8"))
     version, fault = about["schema_version"], None
-    if version == CELL_VERSION:
+    if version != 1 or isinstance(version, bool):
         said = str(about["sha256"])
         if hashlib.sha256(raw.replace(said.encode(), _NO_HASH.encode(), 1)).hexdigest() != said:
             fault = "has a damaged cell.json"
-    elif version != 1 or isinstance(version, bool):
-        fault = f"is of version {version}, which this version of tippingpoint does not read"
+        elif version != CELL_VERSION:
+            raise _newer(path)
     elif deep and _key_of(about) != about["key"]:
         fault = "has a damaged cell.json: it describes a cell of another key"
     return about, fault
@@ -188,10 +196,22 @@ def runner_of(aside: Path) -> str:
 
 
 def read_cell(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (cell.json, result.json) of a finished cell."""
+    """Return (cell.json, result.json) of a finished cell; StoreError where a newer version wrote the second."""
     about: dict[str, Any] = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
     result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    require_known(folder, result)
     return about, result
+
+
+def require_known(folder: Path, result: Mapping[str, Any]) -> None:
+    """Raise StoreError where a newer version of the package wrote a result: its keys may mean other things."""
+    version = result.get("schema_version")
+    if isinstance(version, int) and version > RESULT_VERSION:
+        raise _newer(folder / "result.json")
+
+
+def _newer(path: Path) -> StoreError:
+    return StoreError(f"{path}: was written by a newer version of tippingpoint; upgrade the package.")
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,8 +10,9 @@ known at once, from the process and the moment it began; on another host the run
 touched for a minute. Whoever takes the cell of a dead runner creates the next claim and never removes the old one
 first: two that find the same dead runner cannot both get its cell.
 
-Should a runner sleep through that minute and go on, the cell is trained twice and committed once: a commit is a rename,
-and the second gives way.
+Should a runner sleep through that minute and go on, its cells may be trained twice and are committed once: a commit is
+a rename, and the second gives way. When it wakes, it shows itself anew before it takes another cell, so that no more
+than those are lost.
 """
 
 from __future__ import annotations
@@ -176,6 +177,8 @@ class Runner:
         self.since = 0.0
         self._held: dict[str, Path] = {}
         self._ended = threading.Event()
+        self._guard = threading.Lock()  # of the runner's file
+        self._was_dead = False
 
     def __enter__(self) -> Self:
         try:
@@ -186,6 +189,21 @@ class Runner:
                 left.unlink(missing_ok=True)
         except OSError as error:
             raise cannot_write(self.path, error) from error
+        self._require_peace()
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            for key in list(self._held):
+                self.release(key)
+        with self._guard:
+            self._ended.set()
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+    def _require_peace(self) -> None:
+        """Raise StoreError, and leave, where a run is at work that does not go with this one."""
         for other in live_runners(self.root):
             if other["runner"] == self.name:
                 continue
@@ -197,20 +215,21 @@ class Runner:
                     f"{self.root}: another run holds this study ({_said(other)}) {why}; wait for it, stop it, or "
                     "choose another folder with --dir."
                 )
-        threading.Thread(target=self._beat, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        with contextlib.suppress(OSError):
-            for key in list(self._held):
-                self.release(key)
-            self.path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
-            with contextlib.suppress(OSError):
+            self._show()
+
+    def _show(self) -> None:
+        """Show that this runner lives; where it slept so long that its file was swept, by a file made anew."""
+        with self._guard, contextlib.suppress(OSError):  # where the study has vanished, others tell
+            if self._ended.is_set():
+                return
+            try:
                 os.utime(self.path)
+            except FileNotFoundError:
+                _create(self.path, self.about)
+                self._was_dead = True
 
     def take(self, key: str) -> bool:
         """Claim a cell; return whether it is ours now.
@@ -218,8 +237,12 @@ class Runner:
         Raises
         ------
         StoreError
-            The disk refuses.
+            The disk refuses, or another run with other settings began while this one slept and was held for dead.
         """
+        self._show()
+        if self._was_dead:
+            self._was_dead = False
+            self._require_peace()
         before = self._claims(key)
         if not all(_is_free(self.root, path) for path in before):
             return False
@@ -241,13 +264,24 @@ class Runner:
         """Say whether no live runner has a cell."""
         return all(_is_free(self.root, path) for path in self._claims(key))
 
+    def holds(self, key: str) -> bool:
+        """Say whether a cell that was taken is still ours: a runner that slept loses what others took meanwhile."""
+        mine = self._held.get(key)
+        return mine is not None and self._claims(key)[-1:] == [mine] and self._is_ours(mine)
+
     def release(self, key: str) -> None:
         """Give a cell back, done or not."""
-        mine = self._held.pop(key, None)
-        if mine is not None:
+        if self._held.pop(key, None) is not None:
             for path in self._claims(key):  # the oldest first: ours counts until the last
-                if int(path.suffix[1:]) <= int(mine.suffix[1:]):  # a newer one is not ours: we were held for dead
+                if self._is_ours(path) or _is_free(self.root, path):  # else we were held for dead, and it is another's
                     path.unlink(missing_ok=True)
+
+    def _is_ours(self, claim: Path) -> bool:
+        """Say whether a claim names this runner: numbers begin anew when claims are swept."""
+        try:
+            return bool(json.loads(claim.read_text(encoding="utf-8"))["runner"] == self.name)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def _claims(self, key: str) -> list[Path]:
         """Return all claims of a cell, the oldest first."""

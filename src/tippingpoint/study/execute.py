@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from tippingpoint.errors import StoreError, TippingPointError
+from tippingpoint.errors import EnvironmentFault, StoreError, TippingPointError
 from tippingpoint.files import write_atomic
 from tippingpoint.study.cell_files import verify_cell
 from tippingpoint.study.cells import Cell
@@ -228,6 +228,7 @@ class _Run:
         if not self.runner.take(key):
             self.elsewhere.add(key)
             return False
+        self.store.refresh()  # who had the cell before may have committed it on another host just now
         if not self.store.has(key) and self._failed_elsewhere(key) is None:
             return True
         self.runner.release(key)
@@ -265,7 +266,7 @@ class _Run:
 
     def _take_note(self, event: Event) -> None:
         if event["event"] == "note":
-            self.display.note(event["text"])
+            self._tell(event["text"])
             return
         key = event["key"]
         if event["event"] == "step":
@@ -283,7 +284,11 @@ class _Run:
             self._repair(event["parent"], key)
             return
         if event["fatal"]:
-            raise _as_fault(event)
+            raise EnvironmentFault(f"The run has stopped, finished cells are kept: {event['reason']}")
+        if not self.runner.holds(key):  # this run was held for dead: another has the cell, and what lay aside is gone
+            self.runner.release(key)
+            self.elsewhere.add(key)
+            return
         self._failed(self.grid.cells[key], event)
         self.runner.release(key)
 
@@ -292,7 +297,7 @@ class _Run:
         fault = verify_cell(self.store.folder(parent))
         if fault is not None:  # else another run has trained it already
             place = self.store.set_aside(parent)
-            self.display.note(f"{self.store.folder(parent)} {fault}; it was moved to {place} and is trained again.")
+            self._tell(f"{self.store.folder(parent)} {fault}; it was moved to {place} and is trained again.")
             self.results.pop(parent, None)
             self.schedule.reopen(parent)
         self.schedule.release(child)
@@ -318,6 +323,11 @@ class _Run:
         self.steps.clear()
 
     # --- telling ---
+
+    def _tell(self, text: str) -> None:
+        """Tell a sentence now, and again with the outcome."""
+        self.notes.append(text)
+        self.display.note(text)
 
     def _snapshot(self, state: str) -> Snapshot:
         cells = self.grid.cells
@@ -388,9 +398,3 @@ class _Run:
             root=self.root,
             notes=self.notes,
         )
-
-
-def _as_fault(event: Event) -> TippingPointError:
-    from tippingpoint.errors import EnvironmentFault
-
-    return EnvironmentFault(f"The run has stopped, finished cells are kept: {event['reason']}")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from tippingpoint.errors import InputError, StoreError
 from tippingpoint.files import dump_json
-from tippingpoint.study.cell_files import cannot_write, read_cell, verify_cell
+from tippingpoint.study.cell_files import cannot_write, read_cell, require_known, verify_cell
 from tippingpoint.study.claims import holder
 from tippingpoint.study.store import INDEX_VERSION, Store, is_key, set_aside
 
@@ -125,7 +125,7 @@ def check_store(root: str | Path, *, repair: bool = False) -> Check:
     InputError
         It is not a study directory.
     StoreError
-        It cannot be read or, with ``repair``, written, or a run holds it.
+        It cannot be read or, with ``repair``, written, a newer version of the package wrote it, or a run holds it.
     """
     root = Path(root)
     require_study(root)
@@ -158,9 +158,13 @@ def _fault_of(folder: Path) -> str | None:
     for path in sorted(folder.iterdir()):
         try:
             if path.suffix == ".json":
-                json.loads(path.read_text(encoding="utf-8"))
+                found = json.loads(path.read_text(encoding="utf-8"))
+                if path.name == "result.json":
+                    require_known(folder, found)
             elif path.suffix == ".safetensors":
                 _read_header(path)
+        except StoreError:
+            raise
         except OSError as error:
             return f"cannot be read ({error.strerror or error})"
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -228,6 +232,8 @@ def _read_rows(path: Path) -> dict[str, tuple[str, str]]:
 def _same_result(folder: Path, text: str) -> bool:
     try:
         return bool(json.loads(text) == json.loads(dump_json(read_cell(folder)[1])))
+    except StoreError:
+        raise
     except (OSError, ValueError, TypeError):
         return False
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tippingpoint.errors import InputError
 from tippingpoint.study.cells import Cell
@@ -26,7 +26,7 @@ from tippingpoint.study.runners.local import usable_cores
 from tippingpoint.study.store import Store
 from tippingpoint.study.timing import LONGEST_TIMED, Rate, Span, cell_times, makespan, measure_rates, stated_rates
 
-__all__ = ["Group", "Plan", "plan_study"]
+__all__ = ["Group", "Plan", "Planned", "plan_study"]
 
 CELL_OVERHEAD = 16_384  # bytes on the disk beside the weights: JSON files, by whole blocks
 HOUR = 3600
@@ -80,6 +80,30 @@ class Group:
         }
 
 
+class Planned(NamedTuple):
+    """One cell that would run.
+
+    Attributes
+    ----------
+    cell : Cell
+        Which.
+    reason : str
+        Why.
+    seconds : float or None
+        What it takes; None where nothing was timed.
+    """
+
+    cell: Cell
+    reason: str
+    seconds: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        cell = self.cell
+        about = {"key": cell.key, "kind": cell.kind, "label": cell.label, "reason": self.reason}
+        return {**about, "steps": cell.estimate.n_steps, "flops": cell.estimate.work, "seconds": self.seconds}
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a run would do.
@@ -92,6 +116,8 @@ class Plan:
         Its directory, which may not exist.
     groups : list of Group
         By kind and recipe.
+    todo : list of Planned
+        The cells that would run, each after those that it starts from.
     rows : int
         Rows of the runs table when all is done.
     workers : int
@@ -116,6 +142,7 @@ class Plan:
     name: str
     root: Path
     groups: list[Group]
+    todo: list[Planned]
     rows: int
     workers: int
     seconds: Span | None
@@ -228,6 +255,7 @@ def plan_study(
         study.config.name,
         Path(root),
         _groups(study, grid, done, reasons, times),
+        [Planned(cell, reasons[cell.key], span.middle if (span := times[cell.key]) else None) for cell in todo],
         len(grid.rows),
         count,
         wall := _wall_clock(grid, times, count, done),

@@ -37,11 +37,11 @@ def why_new(todo: Iterable[Cell], store: Store, config: StudyConfig) -> dict[str
     Returns
     -------
     dict of str to str
-        ``new``, ``failed before``, ``config changed at KEY``, ``data changed``, ``stage version raised`` or
-        ``what it starts from changes``.
+        ``new``, ``failed before``, ``was damaged``, ``config changed at KEY``, ``data changed``, ``stage version
+        raised`` or ``what it starts from changes``.
     """
     todo = list(todo)
-    failed = store.failed()
+    failed, damaged = store.failed(), store.damaged()
     known: dict[str, list[dict[str, Any]]] = {}
     if todo and store.done():
         for about in store.described():
@@ -51,6 +51,8 @@ def why_new(todo: Iterable[Cell], store: Store, config: StudyConfig) -> dict[str
         old = known.get(repr(sorted(cell.where.items(), key=str)), [])
         if cell.key in failed:
             reasons[cell.key] = "failed before"
+        elif cell.key in damaged:
+            reasons[cell.key] = "was damaged"
         elif old:
             reasons[cell.key] = min((_difference(cell, about, config) for about in old), key=len)
         else:

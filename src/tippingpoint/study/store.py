@@ -34,7 +34,7 @@ from typing import Any
 
 from tippingpoint.errors import StoreError
 from tippingpoint.files import dump_json
-from tippingpoint.study.cell_files import cannot_write, read_cell, runner_of, verify_cell
+from tippingpoint.study.cell_files import cannot_write, read_cell, require_known, runner_of, verify_cell
 from tippingpoint.study.claims import is_dead
 
 __all__ = ["INDEX_VERSION", "QUARANTINE", "Store", "is_key", "set_aside"]
@@ -66,6 +66,10 @@ def set_aside(root: Path, name: str) -> Path:
     except OSError as error:
         raise cannot_write(root / "cells" / name, error) from error
     return place
+
+
+def _inside(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 class Store:
@@ -122,6 +126,12 @@ class Store:
         """Return key -> reason of the cells that failed when they were last tried."""
         return dict(self._failed)
 
+    def damaged(self) -> set[str]:
+        """Return the keys of cells that were found damaged, now or before, and are not done again."""
+        lying = {path.name for path in _inside(self.cells) if is_key(path.name)}
+        aside = {path.name.partition(".")[0] for path in _inside(self.root / QUARANTINE)}
+        return (lying | aside) - self._results.keys()
+
     def described(self) -> Iterator[dict[str, Any]]:
         """Yield the ``cell.json`` of every finished cell that can be read."""
         for key in sorted(self._results):
@@ -137,6 +147,8 @@ class Store:
         """
         try:
             _, result = read_cell(self.folder(key))
+        except StoreError:
+            raise
         except (OSError, ValueError) as error:
             self.require()
             raise StoreError(f"{self.folder(key)}: was just written and cannot be read; check the disk.") from error
@@ -178,8 +190,13 @@ class Store:
         self._put([], [key])
         return place
 
+    def refresh(self) -> None:
+        """Ask a shared disk anew which cells there are: its clients remember for a while that one was not there."""
+        with contextlib.suppress(OSError):  # opening a folder asks the server (close-to-open); it costs no listing
+            os.close(os.open(self.cells, os.O_RDONLY))
+
     def has(self, key: str) -> bool:
-        """Say whether a cell is there now, whoever committed it."""
+        """Say whether a cell is there, whoever committed it."""
         return (self.folder(key) / "cell.json").is_file()
 
     def clean(self, ours: str | None = None) -> int:
@@ -234,6 +251,7 @@ class Store:
             if fault is None and (indexed.get(key, ("", ""))[0] == "done"):
                 with contextlib.suppress(ValueError):
                     self._results[key] = json.loads(indexed[key][1])
+                    require_known(self.folder(key), self._results[key])
                     continue
             if fault is None and self.write:
                 fault = verify_cell(self.folder(key))

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ THREADS = (
     "VECLIB_MAXIMUM_THREADS",
 )
 DEVICE = "TIPPINGPOINT_DEVICE"  # where a worker trains; see ``tippingpoint.lab.devices``
-MOST_DEATHS = 3  # of workers in a row that never got ready
+MOST_DEATHS = 3  # of workers in a row that never got ready, and of workers over one cell
 
 
 class _Worker:
@@ -40,6 +41,7 @@ class _Worker:
     def __init__(self, root: Path, executor: str, runner: str, environment: Mapping[str, str], device: str) -> None:
         self.device = device
         self.key: str | None = None
+        self.order: Mapping[str, Any] = {}
         self.ready = False
         self.buffer = b""
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
@@ -55,7 +57,7 @@ class _Worker:
 
     def give(self, key: str, order: Mapping[str, Any]) -> None:
         """Hand over a cell; a worker that is dead already shows at the next wait."""
-        self.key = key
+        self.key, self.order = key, order
         stdin = self.process.stdin
         with contextlib.suppress(BrokenPipeError):
             if stdin is not None:
@@ -117,6 +119,7 @@ class LocalWorkers:
         self.executor = executor
         self.environment = dict(environment or {})
         self.deaths = 0
+        self._died_over: Counter[str] = Counter()
         self._selector = selectors.DefaultSelector()
         self._workers: list[_Worker] = []
         for place in range(count):
@@ -168,7 +171,7 @@ class LocalWorkers:
         return events
 
     def _bury(self, worker: _Worker) -> list[Event]:
-        """Replace a worker that died; its cell has failed, with a reason."""
+        """Replace a worker that died; its cell goes on from its checkpoint, unless it takes every worker with it."""
         self._selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
         code = worker.process.wait()
         words = worker.last_words()
@@ -182,7 +185,13 @@ class LocalWorkers:
         self._start(worker.device)
         if worker.key is None:
             return []
-        return [{"event": "failed", "key": worker.key, "reason": _ending(code), "trace": words, "fatal": False}]
+        self._died_over[worker.key] += 1
+        times = self._died_over[worker.key]
+        if times < MOST_DEATHS:
+            self.submit(worker.key, worker.order)
+            return [{"event": "note", "text": f"Trying cell {worker.key[:12]} again: {_ending(code)}."}]
+        reason = f"tried {times} times, and {_ending(code)}"
+        return [{"event": "failed", "key": worker.key, "reason": reason, "trace": words, "fatal": False}]
 
     def stop(self, patience: float = 3.0) -> None:
         """End all workers, at first politely."""

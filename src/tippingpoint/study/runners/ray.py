@@ -185,7 +185,7 @@ class RayCluster:
                 case "failed" | "damaged":
                     self._busy.discard(event["key"])
                     events.append(event)
-                case "step":
+                case "step" | "note":
                     events.append(event)
         return [*events, *self._appeared(), *self._notes(lost)]
 

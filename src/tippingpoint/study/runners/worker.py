@@ -3,8 +3,8 @@
 Lines in:  ``{"cell": {...}, "parents": {role: path}}``; the end of the input is the end of the worker, in the middle
 of a training too (so that a killed runner leaves no orphans).
 Lines out: ``{"event": "ready"}``, ``{"event": "step", "key", "done", "total"}``, ``{"event": "done", "key",
-"wall_s"}``, ``{"event": "failed", "key", "reason", "trace", "fatal"}``, ``{"event": "damaged", "key", "parent"}``. What
-libraries print goes to standard error.
+"wall_s"}``, ``{"event": "failed", "key", "reason", "trace", "fatal"}``, ``{"event": "damaged", "key", "parent"}``,
+``{"event": "note", "text"}`` of what was warned of. What libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def run_cell(
     execute: Execute,
     report: Callable[[int, int], None],
     runner: str = "",
+    note: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Train one cell and commit it.
 
@@ -76,6 +77,8 @@ def run_cell(
         Called with (steps done, steps in all).
     runner : str, optional
         Name of the run that this is for.
+    note : callable, optional
+        Called with every sentence that was warned of, such as a damaged checkpoint that is passed over.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def run_cell(
     aside = begin_cell(root, cell["key"], runner)
     try:
         checkpoints = root / "checkpoints" / cell["key"]
-        with _logged(aside / LOG):
+        with _logged(aside / LOG, note):
             result = execute(cell["task"], folders, aside, report, checkpoints)
         finished = commit_cell(aside, root, cell, result)
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -112,11 +115,24 @@ def run_cell(
         shutil.rmtree(aside, ignore_errors=True)
 
 
+class _Warnings(logging.StreamHandler[io.StringIO]):
+    """Keeps what is warned of, and passes it on."""
+
+    def __init__(self, said: io.StringIO, note: Callable[[str], None]) -> None:
+        super().__init__(said)
+        self.note = note
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        super().emit(record)
+        self.note(record.getMessage())
+
+
 @contextmanager
-def _logged(path: Path) -> Iterator[None]:
+def _logged(path: Path, note: Callable[[str], None]) -> Iterator[None]:
     """Write a cell's log: where and when it was trained, and all that was warned of; a failure takes it along."""
     said = io.StringIO()
-    handler = logging.StreamHandler(said)
+    handler = _Warnings(said, note)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s", "%Y-%m-%d %H:%M:%S"))
     logger = logging.getLogger("tippingpoint")
     place = f"process {os.getpid()} on {socket.gethostname()}, {os.environ.get('TIPPINGPOINT_DEVICE', 'cpu')}"
@@ -173,6 +189,10 @@ class Reporter:
         """Write an event."""
         self.write(json.dumps(event))
 
+    def note(self, text: str) -> None:
+        """Write what the user should know."""
+        self.send(event="note", text=text)
+
     def step(self, key: str, done: int, total: int) -> None:
         """Write how far a cell is, unless that was told just now."""
         now = time.monotonic()
@@ -207,12 +227,12 @@ def answer(root: Path, order: dict[str, Any], execute: Execute, runner: str, out
     runner : str
         Name of the run that this is for.
     out : Reporter
-        Gets ``step`` events and one of ``done``, ``failed``, ``damaged``.
+        Gets ``step`` and ``note`` events and one of ``done``, ``failed``, ``damaged``.
     """
     cell, key = order["cell"], order["cell"]["key"]
     started = time.perf_counter()
     try:
-        run_cell(root, cell, order["parents"], execute, partial(out.step, key), runner)
+        run_cell(root, cell, order["parents"], execute, partial(out.step, key), runner, out.note)
     except DamagedParentError as error:
         out.send(event="damaged", key=key, parent=error.parent)
     except Exception as error:
