@@ -90,20 +90,52 @@ def test_wandb(form: str, tmp_path: Path) -> None:
         assert "_step" not in runs.frame.columns
 
 
-@pytest.mark.parametrize(
-    ("head", "state", "other"),
-    [
-        ({"Name": "bold-fish", "Created": "2024-01-01"}, "State", "crashed"),
-        ({"Run ID": "1", "Source Type": "LOCAL"}, "Status", "FAILED"),
-    ],
+# The columns of a table that W&B's page wrote in November 2025, and those of MLflow's CsvUtils.ts (end of 2025), with
+# entries of ours. Both write every cell in quotes; an empty one is "".
+WANDB_PAGE = (
+    '"Name","Agent","State","Notes","User","Tags","Created","Runtime","Sweep","data.classes","n_pretrain","error"'
 )
-def test_the_pages_own_downloads(head: dict[str, str], state: str, other: str, tmp_path: Path) -> None:
-    frame = pd.DataFrame({"n_pretrain": SIZES, "error": ERRORS, **head, state: "finished"})
-    frame = pd.concat([frame, frame.iloc[:1].assign(**{state: other, "error": 0.99})])
-    frame.to_csv(tmp_path / "runs.csv", index=False)
-    runs = tp.read_runs(tmp_path / "runs.csv")
-    assert len(runs) == len(SIZES)
-    assert runs.notes == (f"1 of {len(SIZES) + 1} rows set aside: {state} is not 'finished'.",)
+WANDB_ROW = '"unetr_1763027298","","{state}","-","","","2025-11-13T09:48:11.000Z","9910","1wfhjnkh","","{n}","{error}"'
+MLFLOW_PAGE = '"Start Time","Duration","Run ID","Name","Source Type","Source Name","User","Status","n_pretrain","error"'
+MLFLOW_ROW = '"2025-11-13 09:48:11","2.1min","{n:032x}","bold-fish","LOCAL","a.py","me","{state}","{n}","{error}"'
+
+
+@pytest.mark.parametrize(
+    ("head", "row", "good", "other", "column"),
+    [
+        (WANDB_PAGE, WANDB_ROW, "finished", "failed", "State"),
+        (WANDB_PAGE.replace('"Created",', ""), WANDB_ROW.replace('"2025-11-13T09:48:11.000Z",', ""), "finished",
+         "crashed", "State"),
+        (MLFLOW_PAGE, MLFLOW_ROW, "FINISHED", "KILLED", "Status"),
+    ],
+    ids=["wandb", "wandb-fewer-columns", "mlflow"],
+)  # fmt: skip
+def test_the_pages_own_downloads(head: str, row: str, good: str, other: str, column: str, tmp_path: Path) -> None:
+    rows = [row.format(n=n, error=error, state=good) for n, error in zip(SIZES, ERRORS, strict=True)]
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join([head, *rows, row.format(n=7, error=0.99, state=other)]) + "\n", encoding="utf-8")
+    runs = tp.read_runs(path)
+    np.testing.assert_array_equal(runs.numbers("n_pretrain"), SIZES)
+    np.testing.assert_array_equal(runs.numbers("error"), ERRORS)
+    assert runs.notes == (f"1 of {len(SIZES) + 1} rows set aside: {column} is not 'finished'.",)
+
+
+def test_the_apostrophe_that_mlflows_page_writes_is_none_of_the_number(tmp_path: Path) -> None:
+    rows = [
+        MLFLOW_ROW.format(n=n, error=f"'-{error}", state="FINISHED") for n, error in zip(SIZES, ERRORS, strict=True)
+    ]
+    path, head = tmp_path / "runs.csv", MLFLOW_PAGE.replace('"error"', '"score"')
+    path.write_text("\n".join([head, *rows]), encoding="utf-8")
+    runs = tp.read_runs(path, define={"error": "-score"})
+    np.testing.assert_array_equal(runs.numbers("error"), ERRORS)
+    path.write_text("\n".join([head.replace("Run ID", "Run"), *rows]), encoding="utf-8")
+    with pytest.raises(RunsError, match="score"):  # anyone else's apostrophe is text
+        tp.read_runs(path).numbers("score")
+
+
+def test_a_table_of_places_is_none_of_wandb() -> None:
+    frame = pd.DataFrame({"Name": ["a", "b"], "State": ["NY", "finished"], "error": [0.1, 0.2]})
+    assert len(tp.read_runs(frame)) == 2
 
 
 def test_runs_that_did_not_finish_are_counted() -> None:

@@ -6,6 +6,7 @@ counted in :attr:`Runs.notes`. Nothing disappears silently.
 
 from tippingpoint.runs.columns import AXES, GROUP, SIZES, TARGETS
 from tippingpoint.runs.groups import default_axes, select_group
+from tippingpoint.runs.layouts import save_runs
 from tippingpoint.runs.reading import load_example, read_runs
 from tippingpoint.runs.table import Runs
 
@@ -18,5 +19,6 @@ __all__ = [
     "default_axes",
     "load_example",
     "read_runs",
+    "save_runs",
     "select_group",
 ]

@@ -68,7 +68,7 @@ def _read_path(path: Path) -> Runs:
     try:
         if path.is_dir():
             if not (path / _STUDY_TABLE).is_file():
-                raise RunsError(f"{path}: the directory has no {_STUDY_TABLE}; run the study first (tippingpoint run).")
+                return _read_dataset(path)
             path = path / _STUDY_TABLE
         if not path.is_file():
             raise RunsError(f"{path}: there is no such file; name a CSV, JSONL or Parquet file or a study directory.")
@@ -87,6 +87,21 @@ def _read_path(path: Path) -> Runs:
     reader = _read_jsonl if kind in {".jsonl", ".ndjson", ".json"} else _read_csv
     frame, lines = reader(text, path)
     return _finish(frame, str(path), lines, "line")
+
+
+def _read_dataset(folder: Path) -> Runs:
+    """Read a Hugging Face style dataset: the Parquet files of a folder, or of its ``data``, one below the other."""
+    import pandas as pd
+
+    files = sorted(folder.glob("*.parquet")) or sorted((folder / "data").glob("*.parquet"))
+    if not files:
+        raise RunsError(
+            f"{folder}: the directory has no {_STUDY_TABLE} and no Parquet files; run the study first "
+            "(tippingpoint run)."
+        )
+    frame = pd.concat([_read_parquet(file.read_bytes(), file) for file in files], ignore_index=True)
+    runs = _finish(frame, str(folder), np.arange(len(frame)), "row")
+    return runs.noted(f"The rows of {len(files)} files are read as one table.") if len(files) > 1 else runs
 
 
 def _decode(data: bytes, path: Path) -> str:

@@ -2,12 +2,15 @@
 
 Layouts, as these tools write them:
 
-* MLflow's ``search_runs`` and ``mlflow experiments csv``: ``run_id``, ``status``, and columns that begin with
-  ``metrics.``, ``params.`` and ``tags.``. The table that its page downloads has ``Run ID``, ``Source Type`` and
-  ``Status`` instead, and plain names.
+* MLflow's ``search_runs`` and ``mlflow experiments csv``: ``run_id``, ``experiment_id``, ``status``, ..., and columns
+  that begin with ``metrics.``, ``params.`` and ``tags.``. The table that its page downloads has plain names after
+  ``Start Time``, ``Duration``, ``Run ID``, ``Name``, ``Source Type``, ``Source Name``, ``User`` and ``Status``; newer
+  versions write an apostrophe before a cell that begins with ``=``, ``+``, ``-`` or ``@``, negative numbers among them.
 * W&B's documented export script: columns ``summary`` and ``config``, each cell a whole mapping, and ``name``; or the
   same spread over columns that begin with ``summary.`` and ``config.`` (or ``summary/``, ``config/``). The table that
-  its page downloads has ``Name``, ``State`` and ``Created``, and plain names.
+  its page downloads has the columns that are shown there, all quoted: ``Name``, ``State``, ``Notes``, ``User``,
+  ``Tags``, ``Created``, ``Runtime``, ``Sweep`` and others, then the entries of config and summary under plain names,
+  those of mappings inside mappings dotted.
 
 A column that only one part has loses its prefix; what two parts have with different values keeps it, and a note says
 so. Runs that did not finish are set aside and counted. Deliberately not built: a connection to either server.
@@ -39,8 +42,10 @@ _WANDB = ("summary.", "config.", "summary/", "config/")
 _CELLS = ("summary", "config")
 _OWN = "mlflow."  # what MLflow itself says of a run, under tags
 _FINISHED = "finished"
-# Of these columns, all of one row of the page's own download; the last says whether a run finished.
-_PAGES = (("Run ID", "Source Type", "Status"), ("Name", "Created", "State"))
+_MLFLOW_PAGE = {"Run ID", "Source Type", "Status"}
+_WANDB_PAGE = {"Name", "State"}  # whoever looks at the page chooses its columns, so that others may be missing
+_WANDB_STATES = {"crashed", "failed", _FINISHED, "killed", "pending", "preempted", "preempting", "running"}
+_FORMULA = re.compile(r"'[=+\-@]")
 _NO_NUMBER = re.compile(r"(?<=[:\[,] )-?(?:nan|inf)(?=[,}\]])")
 _DEEPEST, _LONGEST = 8, 200  # mappings inside mappings, and letters of a list, that are kept
 
@@ -64,7 +69,9 @@ def plain_columns(runs: Runs) -> Runs:
         A cell of ``summary`` or ``config`` is no mapping.
     """
     names = [str(name) for name in runs.frame.columns]
-    state = next((page[-1] for page in _PAGES if set(page) <= set(names)), None)
+    state = _page_state(runs.frame)
+    if state == "Status":
+        runs = _unquoted(runs)
     if "run_id" in names and any(name.startswith(_MLFLOW[:2]) for name in names):
         runs, state = _renamed(runs, _MLFLOW, "MLflow"), "status"
     elif all(_holds_mappings(runs.frame, name) for name in _CELLS):
@@ -72,6 +79,25 @@ def plain_columns(runs: Runs) -> Runs:
     elif all(any(name.startswith((f"{part}.", f"{part}/")) for name in names) for part in _CELLS):
         runs, state = _renamed(runs, _WANDB, "Weights & Biases"), state or "state"
     return runs if state is None else _finished(runs, state)
+
+
+def _page_state(frame: pd.DataFrame) -> str | None:
+    """Return the column that says whether a run finished, where a tracker's page wrote the table."""
+    if set(frame.columns) >= _MLFLOW_PAGE:
+        return "Status"
+    if set(frame.columns) >= _WANDB_PAGE:
+        states = {str(state).lower() for state in frame["State"].dropna()}
+        return "State" if states and states <= _WANDB_STATES else None
+    return None
+
+
+def _unquoted(runs: Runs) -> Runs:
+    """Take away the apostrophe that MLflow's page writes before what a spreadsheet could take for a formula."""
+    frame = runs.frame.copy()
+    for name in frame.select_dtypes("object"):
+        cells = frame[name].tolist()
+        frame[name] = [cell[1:] if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in cells]
+    return replace(runs, frame=read_table(frame).frame)
 
 
 def _holds_mappings(frame: pd.DataFrame, name: str) -> bool:
