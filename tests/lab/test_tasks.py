@@ -242,7 +242,7 @@ def test_a_killed_cell_goes_on_and_is_the_same(
     monkeypatch.setenv(EVERY_VARIABLE, "0")
     steps: list[int] = []
 
-    def report(step: int, _: int) -> None:
+    def report(step: int, *_: object) -> None:
         steps.append(step)
         if step == 20 and len(steps) == 20:
             raise KilledError
@@ -260,3 +260,23 @@ def test_a_killed_cell_goes_on_and_is_the_same(
     other = changed(task, seed=7)
     assert tasks.execute(other, parents, again, report, tmp_path / "checkpoints" / "key")["scores"] != result["scores"]
     assert steps[31:] == list(range(1, 31)), "another task does not go on from there"
+
+
+def test_a_killed_cell_goes_on_on_whichever_gpu_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stood for by the CPU under its two names."""
+    monkeypatch.setenv(EVERY_VARIABLE, "0")
+    steps: list[int] = []
+
+    def report(step: int, *_: object) -> None:
+        steps.append(step)
+        if len(steps) == 12:
+            raise KilledError
+
+    tasks.prepare_worker()
+    here = tmp_path / "checkpoints" / "key"
+    monkeypatch.setattr(tasks, "training_device", lambda: torch.device("cpu", 0))
+    with pytest.raises(KilledError):
+        tasks.execute(PRETRAIN, {}, tmp_path, report, here)
+    monkeypatch.setattr(tasks, "training_device", lambda: torch.device("cpu"))
+    tasks.execute(PRETRAIN, {}, tmp_path, report, here)
+    assert steps == [*range(1, 13), *range(12, 31)], "the step that was killed is done again, and none before it"

@@ -14,7 +14,7 @@ from tippingpoint.errors import ConfigError
 from tippingpoint.lab import features, probe
 from tippingpoint.lab.data import expect_image_set, subset_count
 from tippingpoint.lab.data.augmentation import Augmentation
-from tippingpoint.lab.devices import training_device
+from tippingpoint.lab.devices import device_memory, training_device
 from tippingpoint.lab.models import (
     build_model,
     check_guidance,
@@ -239,8 +239,14 @@ def time_steps(
     list of float
         Seconds of a step, a number for each timing; a single one for what is not trained in steps.
     """
-    if task["kind"] in FROZEN:
-        return [float(FROZEN[task["kind"]].time_step(task))]
+    with device_memory():
+        if task["kind"] in FROZEN:
+            return [float(FROZEN[task["kind"]].time_step(task))]
+        return _time_training(task, n_steps, repeats, device)
+
+
+def _time_training(task: Task, n_steps: int, repeats: int, device: torch.device | str | None) -> list[float]:
+    """Return what `time_steps` says of a training; all that it holds on a device goes with this call."""
     data, n_classes, n_distinct = task["data"], 10, 256
     rng = np.random.default_rng(0)
     images = rng.integers(

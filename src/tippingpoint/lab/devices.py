@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
-from tippingpoint.errors import EnvironmentFault
+from tippingpoint.errors import ConfigError, EnvironmentFault
 
-__all__ = ["DEVICE_VARIABLE", "prepare_worker", "training_device"]
+__all__ = ["DEVICE_VARIABLE", "device_memory", "prepare_worker", "training_device"]
 
 DEVICE_VARIABLE = "TIPPINGPOINT_DEVICE"
 
@@ -50,3 +52,35 @@ def prepare_worker(threads: int = 1) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products on a GPU may vary
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # With deterministic kernels torch fills what it reserves with NaN, for whoever reads before he writes: nobody here.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+@contextmanager
+def device_memory() -> Iterator[None]:
+    """Hand a GPU's memory back before and after the block: other workers may share it.
+
+    What torch keeps of a finished training for the next one is lost to every other process on that GPU.
+
+    Raises
+    ------
+    ConfigError
+        In place of torch's error, where the memory does not do.
+    """
+    _hand_back()
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        asked = str(error).partition("Tried to allocate ")[2].partition(". ")[0]
+        more = f" ({asked} more were asked for)" if asked else ""
+        raise ConfigError(
+            f"training: the GPU's memory does not do{more}; set precision: bfloat16 or a smaller batch_size, or let "
+            "fewer workers share the GPU (--workers-per-gpu)."
+        ) from error
+    finally:
+        _hand_back()
+
+
+def _hand_back() -> None:
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()

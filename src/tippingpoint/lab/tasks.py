@@ -55,7 +55,7 @@ from tippingpoint.lab.costs import (
     time_steps,
 )
 from tippingpoint.lab.data import ImageSet, load_image_set, nested_subset, split_validation
-from tippingpoint.lab.devices import prepare_worker, training_device
+from tippingpoint.lab.devices import device_memory, prepare_worker, training_device
 from tippingpoint.lab.models import build_model, grow, head_names, load_model, read_about, save_model, without_weights
 from tippingpoint.lab.models.pixels import normalisation_of, set_normalisation
 from tippingpoint.lab.training.batches import ImagesView
@@ -142,7 +142,7 @@ def execute(
     task: Task,
     parents: Mapping[str, Path],
     out: Path,
-    report: Callable[[int, int], None] | None = None,
+    report: Callable[..., None] | None = None,
     checkpoints: Path | None = None,
 ) -> dict[str, Any]:
     """Do one training and score it.
@@ -157,7 +157,7 @@ def execute(
         An existing directory; gets ``curve.json`` and, of a pretraining or where weights are kept,
         ``weights.safetensors`` (timm's names).
     report : callable, optional
-        Called with (steps done, steps in all) now and then.
+        Called with (steps done, steps in all) now and then, and thirdly the loss curve so far where there is one.
     checkpoints : Path, optional
         Folder of this training alone, in one that exists: the training goes on from what lies there, and is written
         there now and then. The caller removes it.
@@ -174,10 +174,22 @@ def execute(
     TippingPointError
         The data or a parent cannot be used.
     """
-    if task["kind"] == "features":
-        return features.execute(task, out, report)
-    if task["kind"] == "probe":
-        return probe.execute(task, parents, report)
+    with device_memory():
+        if task["kind"] == "features":
+            return features.execute(task, out, report)
+        if task["kind"] == "probe":
+            return probe.execute(task, parents, report)
+        return _train(task, parents, out, report, checkpoints)
+
+
+def _train(
+    task: Task,
+    parents: Mapping[str, Path],
+    out: Path,
+    report: Callable[..., None] | None,
+    checkpoints: Path | None,
+) -> dict[str, Any]:
+    """Do what `execute` says of the kinds that train a model; all that it holds on a device goes with this call."""
     started = time.perf_counter()
     images, data = _image_set(task), task["data"]
     about, n_classes = describe(task), len(images.class_names)
@@ -187,7 +199,8 @@ def execute(
     model, device = _start(task, n_classes, parents), training_device()
     saved = None
     if checkpoints is not None:
-        saved = Checkpoints(checkpoints, dump_json([task, str(device)]), checkpoint_seconds())
+        # Which of several GPUs it was on is no matter: the next worker to take the cell may have another one.
+        saved = Checkpoints(checkpoints, dump_json([task, device.type]), checkpoint_seconds())
     record = train(
         model,
         ImagesView(images.train_images, chosen),

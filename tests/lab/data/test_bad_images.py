@@ -47,8 +47,9 @@ def task(folder: Path, **more: Any) -> dict[str, Any]:
 
 
 def told(folder: Path, error: type[Exception] = DataError) -> list[str]:
-    """What `data check`, `data prepare` and a study say of a folder: the same, but for the count of `prepare`."""
-    heard = []
+    """What `data check`, `data prepare` and a study say of a folder: the same, and how many images they are."""
+    heard: list[list[str]] = []
+    counts: list[set[str]] = []
     for read in (
         lambda: check_image_set(str(folder), image_size=8, channels=3),
         lambda: RealLaboratory().inspect([task(folder)]),
@@ -56,8 +57,11 @@ def told(folder: Path, error: type[Exception] = DataError) -> list[str]:
     ):
         with pytest.raises(error) as caught:
             read()
-        heard.append([fault for fault in caught.value.faults if "nothing was prepared" not in fault])  # type: ignore[attr-defined]
+        faults: tuple[str, ...] = caught.value.faults  # type: ignore[attr-defined]
+        heard.append([fault for fault in faults if "images cannot be used" not in fault])
+        counts.append({fault.removeprefix(f"{folder}: ").replace(" its", "") for fault in faults} - {*heard[-1]})
     assert heard[0] == heard[1] == heard[2]
+    assert counts[0] == counts[1] == {said.replace(", and nothing was prepared", "") for said in counts[2]}
     assert not (folder.parent / "out").exists()
     return heard[0]
 
@@ -109,6 +113,9 @@ def test_a_bad_file_is_named(folder: Path, name: str, content: bytes, words: str
     (fault,) = told(folder)
     assert fault.startswith(f"{folder / 'train' / 'bee' / name}: ")
     assert words in fault
+    with pytest.raises(DataError) as caught:
+        RealLaboratory().inspect([task(folder)])
+    assert caught.value.faults[1:] == (f"{folder}: 1 of its 19 images cannot be used.",)
 
 
 def test_faults_of_all_kinds_are_told_at_once(folder: Path) -> None:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from tippingpoint.errors import DataError
-from tippingpoint.lab.data import ImageSet, find_copies, imbalance, load_image_set, shared_images
+from tippingpoint.lab.data import (
+    ImageSet,
+    check_image_set,
+    imbalance,
+    load_image_set,
+    prepare_image_set,
+    shared_images,
+)
 from tippingpoint.lab.data.resize import resize_images
 
 
@@ -34,12 +44,50 @@ def test_shared_images_are_counted_part_by_part() -> None:
     ]
 
 
-def test_copies_are_found_by_content() -> None:
+def test_one_bit_of_one_pixel_tells_images_apart() -> None:
     images = noise(9, 0)
-    assert find_copies(images, images[[7, 2]].copy()).tolist() == [2, 7]
-    changed = images[[2]].copy()
-    changed[0, 0, 0, 0] ^= 1
-    assert find_copies(images, changed).tolist() == []
+    copies = images[[7, 2]].copy()
+    copies[1, 0, 0, 0] ^= 1
+    found = shared_images(made_set("all", images, noise(2, 1)), made_set("two", copies, noise(2, 2)))
+    assert (found.train_train, found.examples["train_train"]) == (1, [(7, 0)])
+
+
+def test_images_of_a_folder_are_called_by_their_files(tmp_path: Path) -> None:
+    pixels = noise(12, 3)
+
+    def put(place: int, *where: str) -> None:
+        file = tmp_path / "photos" / Path(*where)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[place][..., 0]).save(file)
+
+    for place in range(12):
+        put(place, "test" if place < 4 else "train", "ab"[place % 2], f"{place}.png")
+    put(2, "train", "a", "copy of 2.png")
+    put(3, "train", "b", "copy of 3.png")
+    for part in ("train", "test"):
+        put(4, part, "c", "4.png")
+    where = {"image_size": 6, "channels": 1, "data_dir": tmp_path}
+    whole = load_image_set("photos", **where)
+    assert shared_images(whole, whole).sentences()["train_test"] == (
+        "4 training images of photos are also test images of photos "
+        "(train/a/4.png is test/c/4.png, train/a/copy of 2.png is test/a/2.png, "
+        "train/b/copy of 3.png is test/b/3.png, ...)."
+    )
+    view = load_image_set("photos[0,2]", **where)
+    assert shared_images(view, view).sentences()["train_test"] == (
+        "3 training images of photos[0,2] are also test images of photos[0,2] "
+        "(train/a/4.png is test/c/4.png, train/a/copy of 2.png is test/a/2.png, train/c/4.png is test/c/4.png)."
+    )
+    numbered = made_set("array", pixels[2:3], pixels[10:])
+    assert shared_images(numbered, whole).sentences()["train_test"] == (
+        "1 training image of array is also a test image of photos (by number from 0: 0 is test/a/2.png)."
+    )
+    (said,) = [one for one in check_image_set("photos", **where)["warnings"] if "also" in one]
+    assert "train/b/copy of 3.png is test/b/3.png, ...), at 6x6: the test error of whatever is trained" in said
+    notes = prepare_image_set("ours", path=tmp_path / "photos", size=6, channels=1, to=tmp_path / "ours")["notes"]
+    first = tmp_path / "photos" / "train" / "a" / "4.png"
+    (said,) = [one for one in notes if "also" in one]
+    assert said.startswith(f"4 training images are also test images, pixel for pixel ({first} is ")
 
 
 def test_views_of_one_set_share_nothing() -> None:

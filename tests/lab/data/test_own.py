@@ -245,7 +245,8 @@ def test_all_damaged_files_are_named(tmp_path: Path) -> None:
     (folder / "train" / "cat" / "0.png").write_bytes(whole[:60])
     (folder / "test" / "dog" / "1.png").write_text("no image", encoding="utf-8")
     Image.fromarray(np.full((8, 8), 40000, np.uint16)).save(folder / "test" / "cat" / "0.png")
-    faults = faults_of(folder)
+    *faults, count = faults_of(folder)
+    assert count.startswith(f"{folder}: 3 of its ")
     assert [Path(fault.split(": ")[0]).relative_to(folder).as_posix() for fault in faults] == [
         "train/cat/0.png",
         "test/cat/0.png",
@@ -296,5 +297,6 @@ def test_check_reports_leaks_and_repeats(tmp_path: Path) -> None:
     arrays["x_train"][5] = arrays["x_train"][4]
     found = check_image_set(str(save(tmp_path / "leak.npz", arrays)))
     assert found["duplicates"] == {"train_test": 1, "train": 1, "test": 0}
-    assert "also test images" in found["warnings"][0]
+    assert "leak.npz is also a test image of " in found["warnings"][0]
+    assert "(by number from 0: 3 is 0), at 6x6: the test error" in found["warnings"][0]
     assert (found["image_size"], found["channels"]) == (6, 1)

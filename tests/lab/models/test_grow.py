@@ -19,9 +19,9 @@ def shape(heads: int, **changes: int) -> DeiTShape:
     )
 
 
-def lived(heads: int) -> VisionTransformer:
+def lived(heads: int, **changes: int) -> VisionTransformer:
     """Return a model none of whose weights is at a special value, as after training."""
-    model = build_deit(shape(heads), 5, seed=1)
+    model = build_deit(shape(heads, **changes), 5, seed=1)
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -29,10 +29,12 @@ def lived(heads: int) -> VisionTransformer:
     return model.eval()
 
 
+@pytest.mark.parametrize("token", [False, True])
 @pytest.mark.parametrize(("heads", "more"), [(2, 4), (4, 6), (2, 3), (1, 8), (2, 2)])
-def test_a_grown_model_has_the_small_ones_logits(heads: int, more: int) -> None:
-    """Whole multiples or not: in float64 nothing but rounding is left."""
-    small, large = lived(heads), build_deit(shape(more), 5, seed=2).eval()
+def test_a_grown_model_has_the_small_ones_logits(heads: int, more: int, token: bool) -> None:
+    """Whole multiples or not, with a distillation token or without: in float64 nothing but rounding is left."""
+    small = lived(heads, distillation_token=token)
+    large = build_deit(shape(more, distillation_token=token), 5, seed=2).eval()
     grow(small, large)
     images = torch.randn(6, 1, 28, 28)
     with torch.no_grad():

@@ -104,6 +104,14 @@ def test_a_large_subset_is_never_copied_as_a_whole(monkeypatch: pytest.MonkeyPat
     assert array.most == 16
 
 
+def test_a_small_subset_is_taken_in_pieces_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "CHUNK_BYTES", 7 * 6 * 6 * 3)
+    array = Watched(pictures())
+    feed = Feed(ImagesView(array, np.arange(50)), None, 0, CPU)  # type: ignore[arg-type]
+    assert array.most == 7
+    assert torch.equal(feed.batch(torch.arange(50), torch.zeros(50, dtype=torch.int64)), as_batch(array.array))
+
+
 def test_the_same_image_of_two_subsets_is_augmented_alike() -> None:
     array, augmentation = pictures(), Augmentation(random_resized_crop=(0.2, 1.0), erasing=0.5)
     small, large = ImagesView(array, np.array([30, 8])), ImagesView(array, np.array([8, 1, 2, 30]))

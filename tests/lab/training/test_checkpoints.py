@@ -19,6 +19,7 @@ from toy_training import SETTINGS, small, toy
 
 from tippingpoint.errors import EnvironmentFault
 from tippingpoint.lab.data.augmentation import Augmentation
+from tippingpoint.lab.devices import prepare_worker
 from tippingpoint.lab.models import build_model
 from tippingpoint.lab.training.checkpoints import EVERY_S, EVERY_VARIABLE, KEPT, Checkpoints, checkpoint_seconds
 from tippingpoint.lab.training.loop import train
@@ -65,7 +66,7 @@ def run(
         start = model.head.weight.detach().clone()
         options["passed"] = lambda student: float((student.head.weight.detach() - start).abs().max()) > 0.01
 
-    def report(done: int, _: int) -> None:
+    def report(done: int, *_: object) -> None:
         if done - 1 == kill_after:  # the checkpoint of the step before is the last
             raise KilledError
 
@@ -92,6 +93,19 @@ def test_killed_and_resumed_it_is_bit_identical(tmp_path: Path, kind: str) -> No
         assert found is not None
         assert found.step == step
         assert same(whole, run(kind, going_on)), f"killed after step {step}"
+
+
+@pytest.mark.parametrize("short", [64, 1])
+@pytest.mark.parametrize("kind", ["guided", "bfloat16", "dropout", "convolutional", "token"])
+def test_nothing_is_read_before_it_is_written(kind: str, short: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch fills what it reserves with NaN, the bits are those of workers, for whom it does not."""
+    prepare_worker()
+    monkeypatch.setattr("tippingpoint.lab.models.attention.SHORT", short)
+    assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    plain = run(kind)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    assert torch.empty(3).isnan().all()
+    assert same(plain, run(kind))
 
 
 def test_a_point_of_the_curve_may_lie_on_both_sides_of_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,22 @@ def test_targets_are_kept_as_far_as_there_is_room_and_use(monkeypatch: pytest.Mo
     assert not keeps_targets(1000, 5000, 41)
 
 
+def test_no_step_waits_for_what_it_sends_to_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that blocks would hold the CPU until a GPU's queue is empty."""
+    sent: list[bool] = []
+    real = torch.Tensor.to
+
+    def spy(tensor: torch.Tensor, *where: Any, **options: Any) -> torch.Tensor:
+        if tensor.dtype == torch.int64 and where and isinstance(where[0], torch.device):
+            sent.append(bool(options.get("non_blocking")))
+        return real(tensor, *where, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", spy)
+    taught(Guidance(shuffle="within_class"), augmentation=Augmentation(flip=True))
+    assert len(sent) >= 12 * 4, "positions or their kin, labels and the order of every step"
+    assert all(sent)
+
+
 def test_nothing_of_a_teacher_asks_for_gradients() -> None:
     teacher = small()
     said = ask([teacher], torch.rand(2, 1, 14, 14), 1.0)

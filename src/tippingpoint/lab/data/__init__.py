@@ -5,7 +5,7 @@ needs it, and only it may fetch anything.
 """
 
 from tippingpoint.lab.data.checks import check_before_training, check_image_set, find_leaks, find_overlaps
-from tippingpoint.lab.data.images import ImageSet, SharedImages, find_copies, imbalance, shared_images
+from tippingpoint.lab.data.images import ImageSet, SharedImages, imbalance, shared_images
 from tippingpoint.lab.data.prepare import prepare_image_set
 from tippingpoint.lab.data.registry import (
     available_sets,
@@ -24,7 +24,6 @@ __all__ = [
     "check_image_set",
     "describe_image_set",
     "expect_image_set",
-    "find_copies",
     "find_leaks",
     "find_overlaps",
     "imbalance",

@@ -32,8 +32,8 @@ class RawSet(NamedTuple):
     """A set as it is stored, before resizing: images uint8 (n, h, w) or (n, h, w, c), labels int64 (n,).
 
     A folder and a prepared set have the content hash of every image too, uint8 (n, 16), see `images.content_hashes`. Of
-    a folder's images ``n_grey`` were grey in their files; ``passed_over`` counts, by suffix, its files that are no
-    images.
+    a folder's images ``n_grey`` were grey in their files, and ``train_files`` and ``test_files`` name the file of each,
+    from the folder on; ``passed_over`` counts, by suffix, its files that are no images.
     """
 
     train_images: Images
@@ -46,6 +46,8 @@ class RawSet(NamedTuple):
     test_hashes: Images | None = None
     n_grey: int | None = None
     passed_over: Mapping[str, int] = {}
+    train_files: tuple[str, ...] | None = None
+    test_files: tuple[str, ...] | None = None
 
 
 class SetSummary(NamedTuple):

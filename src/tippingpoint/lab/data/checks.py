@@ -57,8 +57,8 @@ def check_image_set(
     warnings = [*([unequal] if unequal else []), *images.notes]
     if leak:
         warnings.append(
-            f"{leak:,} training images are also test images (at {size}x{size}): the test error of whatever is "
-            "trained on them is too good; remove them from the training images."
+            f"{shared_images(images, images).sentences()['train_test'].rstrip('.')}, at {size}x{size}: the test error "
+            "of whatever is trained on them is too good; remove them from the training images."
         )
     return {
         "name": name,

@@ -251,14 +251,21 @@ def load_folder(path: Path, image_size: int, channels: int, classes: tuple[int, 
     check_memory(path, n_images * image_size**2 * channels)
     faults: list[Fault] = []
     parts = [_decode(part, wanted, image_size, channels, faults) for part in (listing.train, listing.test)]
-    refuse(faults)
+    refuse(faults, f"{path}: {len(faults):,} of its {_count(listing):,} images cannot be used.")
     train, test = parts
     return RawSet(
         *(train.images, train.labels, test.images, test.labels, listing.class_names),
         *(files_fingerprint(listing.class_names, [part.contents for part in parts]), train.hashes, test.hashes),
         n_grey=train.n_grey + test.n_grey,
         passed_over=listing.passed_over,
+        train_files=tuple(str(file).removeprefix(f"{path}/") for file in train.files),
+        test_files=tuple(str(file).removeprefix(f"{path}/") for file in test.files),
     )
+
+
+def _count(listing: Listing) -> int:
+    """Return the image files of both parts."""
+    return sum(len(files) for part in (listing.train, listing.test) for files in part)
 
 
 def check_memory(path: Path, needed: int) -> None:
@@ -275,13 +282,14 @@ def check_memory(path: Path, needed: int) -> None:
 
 
 class _Part(NamedTuple):
-    """The decoded images of a part, their labels and content hashes, of every class the files' SHA-256, grey files."""
+    """The decoded images of a part, their files, labels and content hashes, every file's SHA-256, grey files."""
 
     images: Images
     labels: Labels
     hashes: Images
     contents: list[list[bytes]]
     n_grey: int
+    files: list[Path]
 
 
 def _decode(part: list[list[Path]], wanted: Collection[int], size: int, channels: int, faults: list[Fault]) -> _Part:
@@ -302,4 +310,4 @@ def _decode(part: list[list[Path]], wanted: Collection[int], size: int, channels
                 images[place], hashes[place] = image.pixels, np.frombuffer(image.key, np.uint8)
             n_grey += image.grey
             place += 1
-    return _Part(images, labels, hashes, contents, n_grey)
+    return _Part(images, labels, hashes, contents, n_grey, chosen)

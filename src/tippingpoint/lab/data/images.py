@@ -23,6 +23,7 @@ import numpy.typing as npt
 from tippingpoint.errors import DataError
 
 __all__ = [
+    "EXAMPLES",
     "PAIRS",
     "ImageSet",
     "Images",
@@ -32,7 +33,6 @@ __all__ = [
     "content_fingerprint",
     "content_hashes",
     "conversion_words",
-    "find_copies",
     "imbalance",
     "is_mapped",
     "passed_over_words",
@@ -112,6 +112,8 @@ class ImageSet:
         for every class view. It seeds subsets and is part of every cell's key.
     train_hashes, test_hashes : ndarray of uint8, shape (n, 16), optional
         Content hash of every image, where they are known beforehand (a folder, a prepared set).
+    train_files, test_files : tuple of str, optional
+        Of a folder the file of every image, from the folder on: ``train/ant/0.png``.
     maker : str or None
         Who divided it into training and test images: of a public set, and of one in the package, what stands for it;
         None of your own.
@@ -130,6 +132,8 @@ class ImageSet:
     fingerprint: str
     train_hashes: Images | None = None
     test_hashes: Images | None = None
+    train_files: tuple[str, ...] | None = None
+    test_files: tuple[str, ...] | None = None
     maker: str | None = None
     lost_colour: int = 0
     notes: tuple[str, ...] = ()
@@ -144,6 +148,11 @@ class ImageSet:
         known: Images | None = getattr(self, f"{part}_hashes")
         hashes = content_hashes(getattr(self, f"{part}_images")) if known is None else known
         return [row.tobytes() for row in hashes]
+
+    def called(self, part: str, place: int) -> str:
+        """Return what an image of ``train`` or ``test`` is called: its file, or its number from 0 where it has none."""
+        files: tuple[str, ...] | None = getattr(self, f"{part}_files")
+        return str(place) if files is None else files[place]
 
     @property
     def n_classes(self) -> int:
@@ -243,6 +252,8 @@ class SharedImages:
         both sets are the same, ``train_test`` is the leak of training images into the test set.
     examples : dict of str to list of (int, int)
         For each of the four names the first few places in the first and in the second set's part.
+    named : dict of str to list of (str, str)
+        The same places as a person finds them: files, and numbers from 0 where images have no file of their own.
     """
 
     first: str
@@ -252,6 +263,7 @@ class SharedImages:
     test_train: int
     test_test: int
     examples: dict[str, list[tuple[int, int]]] = field(default_factory=dict, compare=False)
+    named: dict[str, list[tuple[str, str]]] = field(default_factory=dict, compare=False)
 
     def sentences(self) -> dict[str, str]:
         """Return one sentence for each kind of overlap that there is, by its name (``train_test`` and so on)."""
@@ -264,13 +276,21 @@ class SharedImages:
             mirrored = self.first == self.second and pair == "test_train"  # said once is enough
             if not number or same_part or mirrored:
                 continue
-            shown = ", ".join(f"{here} is {there}" for here, there in self.examples.get(pair, []))
-            where = f" (by number from 0: {shown}{', ...' if number > EXAMPLES else ''})" if shown else ""
+            where = _where(self.named.get(pair, []), number)
             count, verb, plural = ("1", "is also a", "") if number == 1 else (f"{number:,}", "are also", "s")
             found[pair] = (
                 f"{count} {ours} image{plural} of {self.first} {verb} {theirs} image{plural} of {self.second}{where}."
             )
         return found
+
+
+def _where(named: list[tuple[str, str]], number: int) -> str:
+    """Return in brackets which images they are, the first few of them."""
+    if not named:
+        return ""
+    shown = ", ".join(f"{here} is {there}" for here, there in named) + (", ..." if number > len(named) else "")
+    numbered = any(word.isdecimal() for pair in named for word in pair)  # a file has a suffix
+    return f" (by number from 0: {shown})" if numbered else f" ({shown})"
 
 
 def content_hashes(images: Images) -> Images:
@@ -285,26 +305,6 @@ def content_hashes(images: Images) -> Images:
     for place, image in enumerate(images):
         out[place] = np.frombuffer(hashlib.sha256(np.ascontiguousarray(image).data).digest()[:16], np.uint8)
     return out
-
-
-def find_copies(images: Images, among: Images) -> npt.NDArray[np.int64]:
-    """Return the places of those images that also stand, pixel for pixel, in other images.
-
-    Parameters
-    ----------
-    images : ndarray of uint8, shape (n, h, w, c)
-        Images that are looked up.
-    among : ndarray of uint8, shape (m, h, w, c)
-        Images among which they are looked for.
-
-    Returns
-    -------
-    ndarray of int64
-        Ascending places in ``images``.
-    """
-    known = {row.tobytes() for row in content_hashes(among)}
-    found = [place for place, row in enumerate(content_hashes(images)) if row.tobytes() in known]
-    return np.array(found, dtype=np.int64)
 
 
 def shared_images(a: ImageSet, b: ImageSet) -> SharedImages:
@@ -337,8 +337,10 @@ def shared_images(a: ImageSet, b: ImageSet) -> SharedImages:
         theirs[part] = dict(zip(reversed(digests), reversed(range(len(digests))), strict=True))  # first place of each
     counts: dict[str, int] = {}
     examples: dict[str, list[tuple[int, int]]] = {}
+    named: dict[str, list[tuple[str, str]]] = {}
     for pair in PAIRS:
         here, there = pair.split("_")
         places = [(place, theirs[there][key]) for place, key in enumerate(ours[here]) if key in theirs[there]]
         counts[pair], examples[pair] = len(places), places[:EXAMPLES]
-    return SharedImages(first=a.name, second=b.name, examples=examples, **counts)
+        named[pair] = [(a.called(here, ours_at), b.called(there, at)) for ours_at, at in examples[pair]]
+    return SharedImages(first=a.name, second=b.name, examples=examples, named=named, **counts)

@@ -22,11 +22,11 @@ import numpy as np
 from tippingpoint.errors import DataError, EnvironmentFault, did_you_mean
 from tippingpoint.lab.data.builtin import BUILTIN
 from tippingpoint.lab.data.class_lists import ClassList, read_class_list
-from tippingpoint.lab.data.images import passed_over_words
+from tippingpoint.lab.data.images import EXAMPLES, passed_over_words
 from tippingpoint.lab.data.known import KNOWN
 from tippingpoint.lab.data.prepared import Prepared, data_folder, is_prepared, read_manifest, shape_words
 from tippingpoint.lab.data.resize import check_shape
-from tippingpoint.lab.data.sources import Source, open_source
+from tippingpoint.lab.data.sources import Part, Source, open_source
 from tippingpoint.lab.data.writing import Report, write_arrays
 
 __all__ = ["how_to_prepare", "prepare_image_set"]
@@ -98,7 +98,7 @@ def prepare_image_set(
         _check_room(target, source, *shape)
         notes += write_arrays(folder, name, source, *shape, report or (lambda done, total: None))
         _move(folder, target)
-    return _result(read_manifest(target), False, [*notes, *_leak(target)])
+    return _result(read_manifest(target), False, [*notes, *_leak(target, source)])
 
 
 def _check_name(name: str) -> None:
@@ -187,15 +187,27 @@ def _notes(name: str, source: Source) -> list[str]:
     return notes + passed_over_words(source.passed_over)
 
 
-def _leak(target: Path) -> list[str]:
-    """Say how many training images are also test images."""
+def _leak(target: Path, source: Source) -> list[str]:
+    """Say how many training images are also test images, and which the first of them are."""
     train, test = (np.load(target / f"{part}_hashes.npy", allow_pickle=False) for part in ("train", "test"))
-    tested = {row.tobytes() for row in test}
-    leak = sum(row.tobytes() in tested for row in train)
+    tested = {row.tobytes(): place for place, row in enumerate(test)}
+    leak = [(here, tested[key]) for here, key in enumerate(row.tobytes() for row in train) if key in tested]
     if not leak:
         return []
-    noun = "image is also a test image" if leak == 1 else "images are also test images"
-    return [f"{leak:,} training {noun}, pixel for pixel: test errors will look better than they are."]
+    shown = ", ".join(
+        f"{_called(source.train, here)} is {_called(source.test, there)}" for here, there in leak[:EXAMPLES]
+    )
+    numbered = "" if isinstance(source.train.images, list) else "by number from 0: "
+    noun = "image is also a test image" if len(leak) == 1 else "images are also test images"
+    return [
+        f"{len(leak):,} training {noun}, pixel for pixel ({numbered}{shown}{', ...' if len(leak) > EXAMPLES else ''}): "
+        "test errors will look better than they are."
+    ]
+
+
+def _called(part: Part, place: int) -> str:
+    """Return the file of an image, or its number where it has none."""
+    return str(part.images[place]) if isinstance(part.images, list) else str(place)
 
 
 def _check_room(target: Path, source: Source, size: int, channels: int) -> None:

@@ -132,6 +132,8 @@ def _load(
         fingerprint=raw.fingerprint,
         train_hashes=raw.train_hashes,
         test_hashes=raw.test_hashes,
+        train_files=raw.train_files,
+        test_files=raw.test_files,
         maker=base if path is None else own.maker(path),
         lost_colour=total - n_grey if channels == 1 else 0,
         notes=(*conversion_words(n_grey, total, channels), *passed_over_words(raw.passed_over)),

@@ -122,7 +122,17 @@ def view_set(name: str, raw: RawSet, classes: tuple[int, ...] | None) -> RawSet:
         fingerprint=view_fingerprint(raw.fingerprint, classes, len(raw.class_names)),
         train_hashes=None if raw.train_hashes is None else raw.train_hashes[train],
         test_hashes=None if raw.test_hashes is None else raw.test_hashes[test],
+        train_files=_chosen(raw.train_files, train),
+        test_files=_chosen(raw.test_files, test),
     )
+
+
+def _chosen(files: tuple[str, ...] | None, places: slice | npt.NDArray[np.intp]) -> tuple[str, ...] | None:
+    if files is None:
+        return None
+    if isinstance(places, slice):
+        return files[places]
+    return tuple(files[place] for place in places)
 
 
 def _places(labels: Labels, classes: tuple[int, ...]) -> slice | npt.NDArray[np.intp]:

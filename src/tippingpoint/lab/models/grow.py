@@ -77,7 +77,7 @@ def _grown(name: str, old: torch.Tensor, new: torch.Tensor, scale: float) -> tor
     """Return one tensor of the large model; ``new`` holds its own initial values."""
     layer, kind = name.rpartition(".")[::2]
     last = layer.rpartition(".")[2]
-    if kind in ("cls_token", "pos_embed"):
+    if kind in ("cls_token", "dist_token", "pos_embed"):
         return _token(old, new.shape[-1], scale, axis=-1)
     if last in ("proj", "fc2"):  # they write into tokens; patch_embed.proj reads pixels, the others what may be new
         token = _token(old, new.shape[0], scale, axis=0)

@@ -26,7 +26,7 @@ __all__ = ["RESIDENT_BYTES", "Feed", "ImagesView", "as_batch", "as_view", "batch
 
 RESIDENT_BYTES = 256 * 2**20  # of pixels that a process holds in a CPU's memory; beyond, batches come from the array
 RESIDENT_SHARE = 0.3  # of a GPU's free memory
-CHUNK = 4096  # images copied at a time
+CHUNK_BYTES = 32 * 2**20  # of pixels that are copied at a time: their way onto a GPU keeps as much memory of the CPU
 
 
 def as_view(images: ImagesView | npt.NDArray[np.uint8]) -> ImagesView:
@@ -78,8 +78,9 @@ class Feed:
             self.augmentation.check(height, channels)
         if len(images) * height * width * channels <= _room(device):
             self.resident = torch.empty((len(images), channels, height, width), dtype=torch.uint8, device=device)
-            for first in range(0, len(images), CHUNK):
-                part = slice(first, first + CHUNK)
+            chunk = max(1, CHUNK_BYTES // (height * width * channels))
+            for first in range(0, len(images), chunk):
+                part = slice(first, first + chunk)
                 self.resident[part] = _to_device(images[part], device)
 
     def batch(self, positions: torch.Tensor, passes: torch.Tensor) -> torch.Tensor:

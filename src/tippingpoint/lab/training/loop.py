@@ -8,7 +8,7 @@ and resumed on the way.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -182,7 +182,7 @@ def train(
     keep_targets: bool = False,
     device: torch.device | str = "cpu",
     checkpoints: Checkpoints | None = None,
-    report: Callable[[int, int], None] | None = None,
+    report: Callable[[int, int, Sequence[Mapping[str, float]]], None] | None = None,
 ) -> TrainingRecord:
     """Train a model in place.
 
@@ -220,7 +220,7 @@ def train(
     checkpoints : Checkpoints, optional
         Where the training goes on from, and is written to now and then.
     report : callable, optional
-        Called with (steps done, steps in all) now and then.
+        Called with (steps done, steps in all, the loss curve so far) now and then.
 
     Returns
     -------
@@ -260,14 +260,15 @@ def train(
             now = steering.at(step, model)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 targets = None if now is None else teaching.at(step, positions, batch, chosen)
-                parts = _step_loss(model, batch, chosen.to(device), now, label_smoothing, targets)
+                answer = chosen.to(device, non_blocking=True)  # a GPU's queue is not waited for
+                parts = _step_loss(model, batch, answer, now, label_smoothing, targets)
             optimizer.zero_grad()
             parts["loss"].backward()  # type: ignore[no-untyped-call]
             if settings.clip_norm:
                 optimizer.clip(settings.clip_norm)
             optimizer.step(learning_rate(step, n_steps, settings))
             if curve.add(step + 1, parts) and report is not None:
-                report(step + 1, n_steps)
+                report(step + 1, n_steps, record.curve)
             if checkpoints is not None and checkpoints.is_due:
                 state.save(checkpoints, step + 1)
     model.eval()

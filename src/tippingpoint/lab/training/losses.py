@@ -263,7 +263,7 @@ def shuffled_order(labels: torch.Tensor, how: str | None, seed: int, step: int) 
     """
     if how is None:
         return torch.arange(len(labels), device=labels.device)
-    drawn = torch.randperm(len(labels), generator=generator("shuffle", seed, step)).to(labels.device)
+    drawn = torch.randperm(len(labels), generator=generator("shuffle", seed, step)).to(labels.device, non_blocking=True)
     if how == "images":
         return drawn
     order = torch.empty_like(drawn)  # the places of a class, in their order, get its images, in the drawn order

@@ -149,7 +149,8 @@ class Teaching:
             targets = self._kept.select(positions.to(batch.device, non_blocking=True))
         if self.shuffle is None:
             return targets
-        return targets.select(shuffled_order(labels, self.shuffle, self.seed, step).to(batch.device))
+        order = shuffled_order(labels, self.shuffle, self.seed, step)
+        return targets.select(order.to(batch.device, non_blocking=True))
 
     def _keep(self, positions: torch.Tensor) -> None:
         batch = self._feed.batch(positions, torch.zeros_like(positions))
