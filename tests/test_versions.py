@@ -21,6 +21,7 @@ import tippingpoint
 from tippingpoint import read_runs
 from tippingpoint.advice.next_study import read_cells
 from tippingpoint.errors import ConfigError, DataError, InputError, RunsError, StoreError
+from tippingpoint.report.live_running import RunningFiles
 from tippingpoint.report.published import read_published
 from tippingpoint.runs.curves import read_curves
 from tippingpoint.study import adaptive, precision
@@ -41,6 +42,7 @@ WRITERS = {  # the constant that a writer's version is -> version -> folder with
     "study.store.INDEX_VERSION": {1: "study-1"},
     "study.publish.SCHEMA_VERSION": {1: "study-1"},  # runs.csv, cells.jsonl, progress.json
     "study.curves.CURVES_VERSION": {1: "study-2"},
+    "study.running.RUNNING_VERSION": {1: "running-1"},
     "study.precision.SCHEMA_VERSION": {1: "study-2"},
     "study.claims.SCHEMA_VERSION": {1: "study-2"},
     "study.adaptive.SCHEMA_VERSION": {1: "adaptive-1"},
@@ -60,6 +62,8 @@ READERS = {  # what only reads -> the writer whose newest version it must know
     "runs.curves._VERSION": "study.curves.CURVES_VERSION",
     "advice.next_study.SCHEMA_VERSION": "study.publish.SCHEMA_VERSION",
     "report.published.SCHEMA_VERSION": "study.publish.SCHEMA_VERSION",
+    "report.live_results._CURVES_VERSION": "study.curves.CURVES_VERSION",
+    "report.live_running._VERSION": "study.running.RUNNING_VERSION",
 }
 COMMANDS = sorted(path.stem for path in (FIXTURES / "commands-1").glob("*.json"))
 
@@ -165,6 +169,27 @@ def test_its_curves_are_read(study: Path) -> None:
     assert write_curves(study) == 8
     assert len(read_curves(published)) == 8
     assert before in (None, published.read_bytes())
+
+
+def test_what_a_run_told_of_its_cells_is_read(tmp_path: Path) -> None:
+    told = Path(shutil.copytree(FIXTURES / "running-1", tmp_path / "running"))
+    (about,) = told.glob("*.json")
+    os.utime(about)
+    telling = RunningFiles(tmp_path)
+    telling.look()
+    (cell,) = telling.cells
+    assert (cell.done, cell.total, cell.curve.points) == (2, 5, [[1.0, 1.75], [2.0, 1.5]])
+    assert telling.finished.keys() >= {"pretrained: scratch, heads=1", "finetuned: scratch, heads=1"}
+    assert telling.notes == []
+    raise_version(about)
+    (curves,) = told.glob("*.jsonl")
+    curves.write_text(curves.read_text(encoding="utf-8").replace('"schema_version": 1', '"schema_version": 99'))
+    newer = RunningFiles(tmp_path)
+    newer.look()
+    assert (newer.cells, newer.finished, newer.is_told) == ([], {}, False)
+    assert [note.partition("another version")[1:] for note in newer.notes] == [
+        ("another version", " than this tippingpoint reads; upgrade the package.")
+    ] * 2
 
 
 def test_a_record_of_precision_is_read(tmp_path: Path) -> None:

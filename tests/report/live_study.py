@@ -1,4 +1,4 @@
-"""A small study as a run publishes it, for the tests of the live page."""
+"""A small study as a run publishes it and tells of it, for the tests of the live page."""
 
 from __future__ import annotations
 
@@ -43,4 +43,21 @@ def publish(root: Path, *, name: str = "study", state: str = "running", label: s
     curve = {"recipe": label, "stage": "pretrained", "student": "heads=4", "teacher": None, "n_pretrain": 40}
     curve |= {"step": list(range(400)), "loss": [2 / (1 + step) for step in range(400)]}
     (root / "curves.jsonl").write_text(json.dumps(curve) + "\n", encoding="utf-8")
+    tell(root, at_work(KEYS[2], label=f"{label} 2", recipe=label, n_pretrain=80))
     return root
+
+
+def at_work(key: str, *, done: int = 120, **more: Any) -> dict[str, Any]:
+    """Return what a run tells of a cell at work: a pretraining of 400 steps."""
+    place = {"key": key, "label": key[-1], "recipe": "scratch", "stage": "pretrained", "student": "heads=4"}
+    steps = list(range(1, done + 1))
+    curve = {"step": steps, "loss": [3 / step**0.5 for step in steps], "ce": [2 / step**0.5 for step in steps]}
+    return {**place, "teacher": None, "done": done, "total": 400, **curve, **more}
+
+
+def tell(root: Path, *cells: dict[str, Any], run: str = "here-0-1-2-0", **more: Any) -> Path:
+    """Write what a run tells of its cells at work."""
+    path = root / "running" / f"{run}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"schema_version": 1, "cells": cells, **more}), encoding="utf-8")
+    return path

@@ -61,7 +61,7 @@ def test_it_tells_how_the_study_stands(serve: Callable[..., LiveServer], tmp_pat
         {"recipe": "distilled a cell", "done": 0, "running": 0, "todo": 1, "failed": 0, "blocked": 1},
     ]
     assert (now["eta_s"], now["wall_s"], now["workers"], now["n_runs"]) == (75.0, 30.0, 2.0, 6)
-    assert now["running"] == ["a cell 2"]
+    assert now["running"] == [{"label": "a cell 2", "done": 120, "total": 400}]
     assert now["failures"] == [{"key": KEYS[3], "label": "a cell 3", "reason": "reason a cell", "log": True}]
     assert now["notes"] == ["note of study"]
     assert now["faults"] == []

@@ -40,6 +40,9 @@ def serve(
             if open_page:
                 _open(server.url)
             server.serve_forever(poll_interval=0.2)
+    except KeyboardInterrupt:
+        print("tippingpoint: the page has ended; the study is not touched.", file=sys.stderr)
+        raise typer.Exit(130) from None
     finally:
         server.server_close()
 

@@ -29,7 +29,8 @@ from tippingpoint._version import __version__
 from tippingpoint.errors import EnvironmentFault, InputError
 from tippingpoint.report.live_answer import Answering
 from tippingpoint.report.live_reading import PUBLISHED, StudyReader
-from tippingpoint.report.live_results import curve_series, panels, read_curves, read_runs
+from tippingpoint.report.live_results import best_of, curve_series, panels, read_curves, read_runs
+from tippingpoint.report.live_running import RunningFiles
 
 __all__ = ["LiveServer", "is_study", "live_page"]
 
@@ -80,11 +81,13 @@ class LiveStudy:
     """
 
     def __init__(self, root: Path, answer_every: float) -> None:
-        self.reader = StudyReader(root, read_runs, read_curves)
+        self.reader = StudyReader(root, read_runs, read_curves, RunningFiles(root))
         self.answering = Answering(root, answer_every)
         self._lock = threading.Lock()
         self._state: dict[str, Any] = {}
         self._until = 0.0
+        self._curves: tuple[Any, ...] = (0, [], [])
+        self._version = 0
 
     def state(self) -> dict[str, Any]:
         """Return how the study stands, and the versions of what the page fetches apart."""
@@ -94,8 +97,16 @@ class LiveStudy:
                 self._until = time.monotonic() + FRESH
             runs = self.reader.runs.version
             computing = self.answering.look(runs, self._state["n_runs"], over=self._state["state"] in OVER)
-            versions = {"results": runs, "curves": self.reader.curves.version, "answer": self.answering.version}
+            versions = {"results": runs, "curves": self._curves_version(), "answer": self.answering.version}
             return {"schema_version": 1, **self._state, "computing": computing, "versions": versions}
+
+    def _curves_version(self) -> int:
+        """Return a number that rises whenever there are other curves to draw; 0 while there never were any."""
+        at_work = [(cell.key, cell.done) for cell in self.reader.at_work]
+        now = (self.reader.curves.version, self.reader.telling.version, at_work)
+        if now != self._curves:
+            self._curves, self._version = now, self._version + 1
+        return self._version
 
     def results(self) -> dict[str, Any]:
         """Return the scores that are in, by size."""
@@ -103,9 +114,10 @@ class LiveStudy:
             return {"panels": panels(self.reader.runs.value or [])}
 
     def curves(self) -> dict[str, Any]:
-        """Return the training curves that are published."""
+        """Return the training curves of finished cells that are published, and of cells at work."""
         with self._lock:
-            return {"panels": curve_series(self.reader.curves.value or {})}
+            finished = best_of(self.reader.curves.value or {}, self.reader.telling.finished)
+            return {"panels": curve_series(finished, [cell.curve for cell in self.reader.at_work])}
 
     def answer(self) -> dict[str, Any]:
         """Return the answer so far."""

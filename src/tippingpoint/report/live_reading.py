@@ -12,11 +12,14 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tippingpoint.report.published import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from tippingpoint.report.live_running import RunningCell, RunningFiles
 
 __all__ = ["PUBLISHED", "CellLine", "PublishedFile", "StudyReader", "number_of", "text_of"]
 
@@ -118,6 +121,13 @@ class StudyReader:
         The study directory.
     read_runs, read_curves : callable
         Read ``runs.csv`` and ``curves.jsonl``, as of `PublishedFile`.
+    telling : RunningFiles
+        What runs tell of their cells.
+
+    Attributes
+    ----------
+    at_work : list of RunningCell
+        The cells that train now, as far as runs tell of them.
     """
 
     def __init__(
@@ -125,12 +135,15 @@ class StudyReader:
         root: str | Path,
         read_runs: Callable[[Path, list[str]], Any],
         read_curves: Callable[[Path, list[str]], Any],
+        telling: RunningFiles,
     ) -> None:
         self.root = Path(root)
         self.progress = PublishedFile(self.root / "progress.json", _read_progress)
         self.cells = PublishedFile(self.root / "cells.jsonl", _read_cells)
         self.runs = PublishedFile(self.root / "runs.csv", read_runs)
         self.curves = PublishedFile(self.root / "curves.jsonl", read_curves)
+        self.telling = telling
+        self.at_work: Sequence[RunningCell] = ()
 
     def look(self) -> dict[str, Any]:
         """Return how the study stands now, as plain JSON types.
@@ -140,20 +153,22 @@ class StudyReader:
         dict
             ``name``, ``state`` (as published; ``silent``: it calls itself running but has not written for a minute;
             ``gone``: the directory is; ``empty``: nothing is published yet), ``age_s``, ``cells`` by state,
-            ``recipes`` (cells by state of each), ``running`` and ``failures`` (at most 50 each, with their numbers),
-            ``eta_s``, ``wall_s``, ``workers``, ``n_runs``, ``notes`` of the study, ``faults`` of reading.
+            ``recipes`` (cells by state of each), ``running`` (label, steps done and in all, null where no run tells
+            them) and ``failures`` (at most 50 each, with their numbers), ``eta_s``, ``wall_s``, ``workers``,
+            ``n_runs``, ``notes`` of the study, ``faults`` of reading.
         """
         files = (self.progress, self.cells, self.runs, self.curves)
-        for file in files:
+        for file in (*files, self.telling):
             file.look()
         progress: Mapping[str, Any] = self.progress.value or {}
         cells: list[CellLine] = self.cells.value or []
-        faults = [note for file in files for note in file.notes]
+        faults = [note for file in (*files, self.telling) for note in file.notes]
         state, age = self._state(progress)
+        self.at_work = ()
         if state == "gone":
             faults = [f"The directory {text_of(self.root)} is gone; what it said last is shown."]
         failed = [cell for cell in cells if cell.state == "failed"]
-        running = [cell.label for cell in cells if cell.state == "running"] if state == "running" else []
+        running = self._at_work(cells) if state == "running" else []
         return {
             "name": progress.get("name") or text_of(self.root.resolve().name),
             "state": state,
@@ -186,6 +201,13 @@ class StudyReader:
         if progress["state"] == "running" and age is not None and age > QUIET:
             return "silent", age
         return progress["state"], age
+
+    def _at_work(self, cells: list[CellLine]) -> list[dict[str, Any]]:
+        """Return the cells that train now; where no run tells of its own, those that the list calls running."""
+        self.at_work = self.telling.cells
+        if self.telling.is_told:
+            return [{"label": cell.label, "done": cell.done, "total": cell.total} for cell in self.at_work]
+        return [{"label": cell.label, "done": None, "total": None} for cell in cells if cell.state == "running"]
 
     def log_of(self, key: str) -> Path | None:
         """Return the log of a failed cell, or None: a plain file in ``logs``, reached by no link."""

@@ -12,12 +12,14 @@ from tippingpoint.report.live_reading import BROKEN, lines_of, number_of, text_o
 from tippingpoint.report.looks import TARGETS
 from tippingpoint.report.words import axis_words, target_words
 
-__all__ = ["curve_series", "panels", "read_curves", "read_runs"]
+__all__ = ["Curve", "best_of", "curve_of", "curve_series", "keep_curve", "panels", "read_curves", "read_runs", "unread"]
 
 PANELS = 60
 SERIES = 40  # of one panel
-CURVES = 12
+CURVES = 12  # of finished trainings in a panel
+RUNNING = 6  # of running ones
 POINTS = 160  # of one training curve
+_CURVES_VERSION = 1
 NAMES = ("recipe", "stage", "upstream", "downstream", "student", "teacher")
 
 
@@ -135,7 +137,83 @@ def _points(runs: Sequence[Run], axis: str, target: str) -> list[list[float | No
     return [[size, sum(found) / len(found), min(found), max(found), len(found)] for size, found in ordered]
 
 
-def read_curves(path: Path, notes: list[str]) -> dict[str, dict[str, Any]]:
+class Curve(NamedTuple):
+    """A training curve that the page can draw.
+
+    Attributes
+    ----------
+    stage, model : str
+        What was trained.
+    rank : tuple of float
+        Its images, and its seeds turned: of one model the greatest is drawn.
+    points : list of [step, loss]
+        At most 161.
+    """
+
+    stage: str
+    model: str
+    rank: tuple[float, ...]
+    points: list[list[float]]
+
+
+def curve_of(told: Mapping[str, Any]) -> Curve:
+    """Return the curve of a line of ``curves.jsonl`` or of a cell at work; one of `BROKEN` where it is none."""
+    model = _model(*(text_of(told.get(name), 120) for name in ("recipe", "student", "teacher")))
+    images = [number_of(told.get(name)) or 0.0 for name in ("n_pretrain", "n_finetune")]
+    seeds = [-(number_of(told.get(name)) or 0.0) for name in ("subset_seed", "seed")]
+    points = [
+        [step, loss]
+        for step, loss in zip(map(number_of, told["step"]), map(number_of, told["loss"]), strict=True)
+        if step is not None and loss is not None
+    ]
+    return Curve(text_of(told.get("stage"), 40), model, (*images, *seeds), _thinned(points))
+
+
+def keep_curve(chosen: dict[str, Curve], line: str, left_out: dict[str, int]) -> None:
+    """Keep a line's curve if it is the one to draw of its model and stage, so far.
+
+    Parameters
+    ----------
+    chosen : dict
+        Takes it.
+    line : str
+        Of ``curves.jsonl``.
+    left_out : dict of str to int
+        Counts the lines that cannot be read, for `unread`.
+    """
+    try:
+        told = json.loads(line)
+        if told.get("schema_version", _CURVES_VERSION) != _CURVES_VERSION:
+            left_out["other"] = left_out.get("other", 0) + 1
+            return
+        curve = curve_of(told)
+    except BROKEN:
+        left_out["broken"] = left_out.get("broken", 0) + 1
+        return
+    name = f"{curve.stage}: {curve.model}"
+    if curve.points and (name not in chosen or curve.rank > chosen[name].rank):
+        chosen[name] = curve
+
+
+def best_of(*sources: Mapping[str, Curve]) -> dict[str, Curve]:
+    """Return of each model and stage the curve to draw, of several files' choices."""
+    chosen: dict[str, Curve] = {}
+    for source in sources:
+        for name, curve in source.items():
+            if name not in chosen or curve.rank > chosen[name].rank:
+                chosen[name] = curve
+    return chosen
+
+
+def unread(name: str, left_out: Mapping[str, int]) -> list[str]:
+    """Return a sentence for each kind of lines of a file that were left out."""
+    other, broken = left_out.get("other"), left_out.get("broken")
+    told = [f"{name}: {broken} line(s) cannot be read (half-written or damaged) and are left out."] * bool(broken)
+    newer = f"{name}: {other} line(s) are of another version than this tippingpoint reads; upgrade the package."
+    return [*told, *[newer] * bool(other)]
+
+
+def read_curves(path: Path, notes: list[str]) -> dict[str, Curve]:
     """Return one training curve for each model and stage: of the most images, and there of the first seed.
 
     Parameters
@@ -145,73 +223,66 @@ def read_curves(path: Path, notes: list[str]) -> dict[str, dict[str, Any]]:
     notes : list of str
         Takes a sentence where lines were left out.
     """
-    chosen: dict[str, dict[str, Any]] = {}
-    broken = 0
+    chosen: dict[str, Curve] = {}
+    left_out: dict[str, int] = {}
     for line in lines_of(path):
-        try:
-            curve = json.loads(line)
-            own = _model(*(text_of(curve.get(name), 120) for name in ("recipe", "student", "teacher")))
-            name = f"{text_of(curve.get('stage'), 40)}: {own}"
-            rank = tuple(number_of(curve.get(size)) or 0.0 for size in ("n_pretrain", "n_finetune"))
-            if name in chosen and rank <= chosen[name]["rank"]:
-                continue
-            points = [
-                [step, loss]
-                for step, loss in zip(map(number_of, curve["step"]), map(number_of, curve["loss"]), strict=True)
-                if step is not None and loss is not None
-            ]
-            if points:
-                chosen[name] = {"rank": rank, "stage": text_of(curve.get("stage"), 40), "points": _thinned(points)}
-        except BROKEN:
-            broken += 1
-    if broken:
-        notes.append(f"curves.jsonl: {broken} line(s) cannot be read (half-written or damaged) and are left out.")
+        keep_curve(chosen, line, left_out)
+    notes += unread(path.name, left_out)
     return chosen
 
 
 def _thinned(points: list[list[float]]) -> list[list[float]]:
     every = -(-len(points) // POINTS)
-    return points if every == 1 else [*points[:-1:every], points[-1]]
+    return points if every <= 1 else [*points[:-1:every], points[-1]]
 
 
-def curve_series(chosen: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def curve_series(chosen: Mapping[str, Curve], running: Sequence[Curve] = ()) -> list[dict[str, Any]]:
     """Return training curves by stage, as `panels` does scores.
 
     Parameters
     ----------
     chosen : mapping
         What `read_curves` returned.
+    running : sequence of Curve, optional
+        Those of cells at work, as far as they are.
 
     Returns
     -------
     list of dict
-        One panel for each stage, of the target ``loss``; at most 12 curves each.
+        One panel for each stage, of the target ``loss``; at most 12 curves of finished trainings and then 6 of running
+        ones, whose series say ``running``.
     """
-    stages: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for name, curve in chosen.items():
-        stages.setdefault(str(curve["stage"]), []).append((name.partition(": ")[2], curve))
-    return [
-        {
-            "title": "Fine-tuning" if stage == "finetuned" else "Pretraining" if stage == "pretrained" else stage,
-            "axis": "steps",
-            "linear": True,
-            "targets": {"loss": "training loss"},
-            "series": [
-                {
-                    "name": f"{name}, {_images(curve['rank'])}",
-                    "recipe": place,
-                    "points": {"loss": [[step, loss, loss, loss, 1] for step, loss in curve["points"]]},
-                }
-                for place, (name, curve) in enumerate(group[:CURVES])
-            ],
-            "left_out": max(0, len(group) - CURVES),
-        }
-        for stage, group in stages.items()
-    ]
+    stages: dict[str, tuple[list[Curve], list[Curve]]] = {}
+    for place, curves in enumerate((chosen.values(), running)):
+        for curve in curves:
+            if curve.points:
+                stages.setdefault(curve.stage, ([], []))[place].append(curve)
+    return [_curve_panel(stage, *groups) for stage, groups in stages.items()]
 
 
-def _images(rank: tuple[float, float]) -> str:
+def _curve_panel(stage: str, finished: Sequence[Curve], running: Sequence[Curve]) -> dict[str, Any]:
+    drawn = [*finished[:CURVES], *running[:RUNNING]]
+    return {
+        "title": {"finetuned": "Fine-tuning", "pretrained": "Pretraining"}.get(stage, stage),
+        "axis": "steps",
+        "linear": True,
+        "targets": {"loss": "training loss"},
+        "series": [
+            {
+                "name": f"{curve.model}, {_images(curve.rank)}",
+                "recipe": place,
+                "running": place >= len(finished[:CURVES]),
+                "points": {"loss": [[step, loss, loss, loss, 1] for step, loss in curve.points]},
+            }
+            for place, curve in enumerate(drawn)
+        ],
+        "left_out": max(0, len(finished) - CURVES),
+        "running_left_out": max(0, len(running) - RUNNING),
+    }
+
+
+def _images(rank: tuple[float, ...]) -> str:
     told = [
-        f"{size:,.0f} {word} images" for size, word in zip(rank, ("pretraining", "fine-tuning"), strict=True) if size
+        f"{size:,.0f} {word} images" for size, word in zip(rank, ("pretraining", "fine-tuning"), strict=False) if size
     ]
     return " and ".join(told) or "no images told"

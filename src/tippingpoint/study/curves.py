@@ -2,24 +2,24 @@
 
 One line for each cell, in the order of ``cells.jsonl``, which says what the cell is; the curve is the one that the cell
 keeps (``curve.json``). Only published facts and cells are read, never the study file: a directory that an earlier
-release filled can be published too.
+release filled can be published too. While a run goes on its curves are told beside it (see `running`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tippingpoint.errors import RunsError, StoreError
 from tippingpoint.files import dump_json, write_atomic
+from tippingpoint.study.cells import STAGES
 
-__all__ = ["CURVES", "CURVES_VERSION", "publish_curves", "write_curves"]
+__all__ = ["CURVES", "CURVES_VERSION", "columns", "curve_line", "place_of", "publish_curves", "write_curves"]
 
 CURVES = "curves.jsonl"
 CURVES_VERSION = 1
-_STAGES = {"pretrain": "pretrained", "finetune": "finetuned", "probe": "finetuned"}
 
 
 def publish_curves(root: str | Path) -> Path | None:
@@ -76,9 +76,8 @@ def write_curves(root: str | Path) -> int:
     for number, text in enumerate((root / "cells.jsonl").read_text(encoding="utf-8").splitlines(), start=1):
         try:
             cell = json.loads(text)
-            path = root / "cells" / cell["key"] / "curve.json"
-            if cell["state"] == "done" and path.is_file():  # a cell whose kind has no training leaves no curve
-                lines.append(dump_json({**_about(cell), "upstream": upstream, **_columns(_read(path))}))
+            if cell["state"] == "done" and (line := curve_line(root, cell, upstream)) is not None:
+                lines.append(line)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunsError(
                 f"{root / 'cells.jsonl'}, line {number}: does not describe a cell ({error}); run the study again."
@@ -87,16 +86,41 @@ def write_curves(root: str | Path) -> int:
     return len(lines)
 
 
-def _about(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a curve's line says of its cell: enough to pair it and to know its steps."""
-    where, task = cell["inputs"]["where"], cell["inputs"]["task"]
-    training = task["training"]
+def curve_line(root: Path, cell: Mapping[str, Any], upstream: str | None) -> str | None:
+    """Return a finished cell's line of ``curves.jsonl``, without its end.
+
+    Parameters
+    ----------
+    root : Path
+        The study directory.
+    cell : mapping
+        ``key``, ``kind``, ``inputs`` and ``cost`` as in ``cells.jsonl``.
+    upstream : str or None
+        The study's upstream set.
+
+    Returns
+    -------
+    str or None
+        None where the cell has no curve: not every kind trains over steps.
+
+    Raises
+    ------
+    StoreError
+        The cell's curve cannot be read.
+    """
+    path = root / "cells" / str(cell["key"]) / "curve.json"
+    if not path.is_file():
+        return None
+    return dump_json({**_about(cell), "upstream": upstream, **columns(_read(path))})
+
+
+def place_of(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a cell of ``cells.jsonl`` stands in the study, in the words of ``runs.csv``."""
+    where = cell["inputs"]["where"]
     student = where["student"]
     return {
-        "schema_version": CURVES_VERSION,
-        "key": cell["key"],
         "recipe": where["recipe"],
-        "stage": _STAGES[cell["kind"]],
+        "stage": STAGES[cell["kind"]],
         "downstream": where["downstream"],
         "n_pretrain": where["n_pretrain"],
         "n_params": cell["cost"]["n_params"],
@@ -105,6 +129,16 @@ def _about(cell: Mapping[str, Any]) -> dict[str, Any]:
         "n_finetune": where["n_finetune"],
         "subset_seed": where["subset_seed"],
         "seed": where["seed"],
+    }
+
+
+def _about(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a curve's line says of its cell: enough to pair it and to know its steps."""
+    training = cell["inputs"]["task"]["training"]
+    return {
+        "schema_version": CURVES_VERSION,
+        "key": cell["key"],
+        **place_of(cell),
         "batch_size": training["batch_size"],
         "warmup_steps": training.get("warmup_steps", 0),
         "n_steps": cell["cost"]["n_steps"],
@@ -119,10 +153,18 @@ def _read(path: Path) -> list[dict[str, float]]:
     return points
 
 
-def _columns(points: Iterable[Mapping[str, float]]) -> dict[str, list[float | None]]:
-    """Return the points as one list for each part of the loss, in seven digits: float32 has no more."""
+def columns(points: Iterable[Mapping[str, float]], names: Sequence[str] = ()) -> dict[str, list[float | None]]:
+    """Return a curve's points as one list for each part of the loss, in seven digits: float32 has no more.
+
+    Parameters
+    ----------
+    points : iterable of mapping
+        As ``curve.json`` has them.
+    names : sequence of str, default all
+        The parts to return.
+    """
     points = list(points)
-    names = dict.fromkeys(["step", "loss", "ce", *(name for point in points for name in point)])
+    names = names or list(dict.fromkeys(["step", "loss", "ce", *(name for point in points for name in point)]))
     return {name: [_seven(point.get(name)) for point in points] for name in names}
 
 

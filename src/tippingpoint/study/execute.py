@@ -23,7 +23,7 @@ from tippingpoint.study.endpoint import endpoint_numbers, models_of_one_size
 from tippingpoint.study.eta import Throughput
 from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study, dump_config
-from tippingpoint.study.outcome import Outcome, spent_before, told_before
+from tippingpoint.study.outcome import Outcome, keep_config, spent_before, told_before
 from tippingpoint.study.precision import decide_precision
 from tippingpoint.study.publish import (
     image_words,
@@ -35,6 +35,7 @@ from tippingpoint.study.publish import (
 )
 from tippingpoint.study.runners.local import on_this_machine, usable_cores
 from tippingpoint.study.runners.pool import Engine, Event, Pool
+from tippingpoint.study.running import Running
 from tippingpoint.study.schedule import Schedule
 from tippingpoint.study.signals import terminable
 from tippingpoint.study.store import Store
@@ -133,7 +134,7 @@ class _Run:
         self.throughput = Throughput()
         self.results = {key: self.store.result(key) for key in self.schedule.before}
         self.reasons: dict[str, str] = {}
-        self.steps: dict[str, tuple[int, int]] = {}
+        self.running = Running(self.store, runner.name, grid.cells, study.config.upstream)
         self.trained = 0
         self.elsewhere: set[str] = set()  # cells that other runs have in work
         self._next_look = 0.0
@@ -146,19 +147,8 @@ class _Run:
         self._next_publish = self._next_progress = 0.0
         self.about_images = about_images
         self.notes = list(self.store.notes)
-        self._keep_config()
+        self.notes += keep_config(root, study, len(grid.cells), len(self.schedule.before))
         self.notes += [*models_of_one_size(grid), *about_images]
-
-    def _keep_config(self) -> None:
-        """Write the resolved study beside its cells; say so if it differs from the one before."""
-        path = self.root / "study.yaml"
-        text = dump_config(self.study.config)
-        before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
-        if before is not None and before != text:
-            reused = f"{len(self.schedule.before)} of its {len(self.grid.cells)} cells are here already"
-            self.notes.append(f"The study in {self.root} has changed since the last run; {reused} and are used.")
-        if before != text:
-            write_atomic(path, text)
 
     # --- the run ---
 
@@ -189,6 +179,7 @@ class _Run:
 
     def _train(self, pool: Pool) -> None:
         self.workers = pool.size
+        self.running.open(self.schedule.keys("done"))
         try:
             while True:
                 self._look_elsewhere()
@@ -202,6 +193,7 @@ class _Run:
                 self.workers = pool.size
                 self._tick()
         finally:
+            self.running.close()
             pool.stop()
             with contextlib.suppress(OSError):  # the next run cleans what cannot be cleaned now
                 self.store.clean(self.runner.name)
@@ -220,7 +212,7 @@ class _Run:
                 continue
             cell = self.grid.cells[key]
             parents = {role: str(self.store.folder(parent)) for role, parent in cell.parents.items()}
-            self.steps[key] = (0, cell.estimate.n_steps)
+            self.running.begin(key)
             pool.submit(key, {"cell": cell.describe(), "parents": parents})
 
     def _take(self, key: str) -> bool:
@@ -270,9 +262,9 @@ class _Run:
             return
         key = event["key"]
         if event["event"] == "step":
-            self.steps[key] = (event["done"], event["total"])
+            self.running.step(event)
             return
-        self.steps.pop(key, None)
+        self.running.leave(key, done=event["event"] == "done")
         if event["event"] == "done":
             self.results[key] = self.store.record_done(key)
             self.schedule.finish(key)
@@ -320,7 +312,7 @@ class _Run:
     def _release_running(self) -> None:
         for key in self.schedule.keys("running"):
             self.schedule.release(key)
-        self.steps.clear()
+            self.running.leave(key)
 
     # --- telling ---
 
@@ -331,7 +323,7 @@ class _Run:
 
     def _snapshot(self, state: str) -> Snapshot:
         cells = self.grid.cells
-        shares = [(cells[key], done / max(1, total)) for key, (done, total) in self.steps.items()]
+        shares = [(cells[key], done / max(1, total)) for key, (done, total) in self.running.steps.items()]
         waiting = [cells[key] for key in self.schedule.keys("todo") if key in self.schedule.wanted]
         counts = self.schedule.counts()
         left = len(waiting) + counts["running"]
@@ -339,7 +331,7 @@ class _Run:
             name=self.study.config.name,
             state=state,
             counts=counts,
-            running=tuple((cells[key].label, *steps) for key, steps in self.steps.items()),
+            running=tuple((cells[key].label, *steps) for key, steps in self.running.steps.items()),
             eta_s=self.throughput.remaining(waiting, shares, self.workers) if left else 0.0,
             wall_s=time.monotonic() - self.started,
         )
@@ -350,6 +342,7 @@ class _Run:
             self._publish("running")
         elif now >= self._next_progress:
             self._write_progress(self._snapshot("running"))
+        self.running.publish()
         self.display.update(lambda: self._snapshot("running"))
 
     def _publish(self, state: str) -> int:
@@ -383,6 +376,7 @@ class _Run:
         rows = self._publish(state)
         try:
             write_curves(self.root)
+            self.running.clear()
         except StoreError as error:  # a damaged curve spoils no result
             self.notes += error.faults
         failed = self.schedule.keys("failed")

@@ -18,6 +18,7 @@ from tippingpoint.errors import InputError, StoreError
 from tippingpoint.study.cell_files import cannot_write, runner_of
 from tippingpoint.study.claims import holder, is_dead, sweep
 from tippingpoint.study.fsck import require_study
+from tippingpoint.study.running import left_by_dead_runs
 from tippingpoint.study.store import Store, is_key
 
 __all__ = ["Collected", "Orphan", "collect"]
@@ -105,7 +106,7 @@ def collect(root: str | Path, *, dry_run: bool = False, unreferenced: bool = Fal
     if busy and unreferenced:
         raise StoreError(f"{root}: a run holds this study ({busy}); wait for it or stop it, then remove cells.")
     try:
-        orphans = [*_stale_logs(root), *_unfinished(root), *_claimed(root)]
+        orphans = [*_stale_logs(root), *_unfinished(root), *_told(root), *_claimed(root)]
         if busy:
             notes.append(f"A run holds this study ({busy}); what it may be writing was left alone.")
         else:
@@ -125,6 +126,11 @@ def _unfinished(root: Path) -> Iterator[Orphan]:
     for path in _inside(root / "cells"):
         if path.name.startswith(".tmp-") and is_dead(root, runner_of(path)):
             yield Orphan(path, "an unfinished cell of a run that is dead", _size(path))
+
+
+def _told(root: Path) -> Iterator[Orphan]:
+    for path in left_by_dead_runs(root):
+        yield Orphan(path, "what a run that is dead told of its cells", _size(path))
 
 
 def _claimed(root: Path) -> Iterator[Orphan]:

@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tippingpoint.files import write_atomic
 from tippingpoint.study.load import Study, dump_config
 
-__all__ = ["Outcome", "spent_before", "told_before"]
+__all__ = ["Outcome", "keep_config", "spent_before", "told_before"]
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,25 @@ def spent_before(root: Path, study: Study) -> float:
         return float(before["wall_s"]) if before["study"]["name"] == study.config.name else 0.0
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
+
+
+def keep_config(root: Path, study: Study, n_cells: int, n_before: int) -> list[str]:
+    """Write the resolved study beside its cells; return a sentence where another one lay there.
+
+    Parameters
+    ----------
+    root : Path
+        The study directory.
+    study : Study
+        What is run now.
+    n_cells, n_before : int
+        Its cells, and those that are here already.
+    """
+    path, text = root / "study.yaml", dump_config(study.config)
+    before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+    if before != text:
+        write_atomic(path, text)
+    if before is None or before == text:
+        return []
+    reused = f"{n_before} of its {n_cells} cells are here already"
+    return [f"The study in {root} has changed since the last run; {reused} and are used."]

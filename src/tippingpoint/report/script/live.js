@@ -100,6 +100,43 @@ function showFaults(now) {
   renew("faults", faults, () => listIn(byId("faults"), faults));
 }
 
+// ---- cells at work --------------------------------------------------------------------------------------------------
+
+const working = new Map();
+
+function workerOf(one) {
+  const bar = make("progress", { max: "1", value: "0", "aria-label": `Steps of ${one.label}` });
+  const steps = make("span", { class: "muted" });
+  return { item: make("li", {}, make("span", {}, one.label), bar, steps), bar, steps };
+}
+
+/** Show how far the cells at work are; a line is moved on, not made anew, so that it can be read meanwhile. */
+function showRunning(now) {
+  byId("running").hidden = !now.running.length;
+  byId("running").querySelector("summary").textContent = `Running now: ${grouped(now.n_running)} cell${now.n_running === 1 ? "" : "s"}`;
+  const labels = new Set(now.running.map((one) => one.label));
+  for (const [label, { item }] of working) {
+    if (!labels.has(label)) {
+      item.remove();
+      working.delete(label);
+    }
+  }
+  for (const one of now.running) {
+    if (!working.has(one.label)) {
+      working.set(one.label, workerOf(one));
+      byId("running").querySelector("ul").append(working.get(one.label).item);
+    }
+    const { bar, steps } = working.get(one.label);
+    bar.hidden = one.done === null;
+    if (one.done === null) continue;
+    bar.max = Math.max(1, one.total);
+    bar.value = one.done;
+    steps.textContent = one.done ? `step ${grouped(one.done)} of ${grouped(one.total)}` : "begins";
+  }
+  const more = now.n_running - now.running.length;
+  byId("running-more").textContent = more > 0 ? `And ${grouped(more)} more.` : "";
+}
+
 // ---- failures -------------------------------------------------------------------------------------------------------
 
 async function showLog(button, key, pre) {
@@ -206,7 +243,7 @@ async function follow() {
       showProgress(now);
       showFaults(now);
       renew("recipes", now.recipes, showRecipes);
-      renew("running", now.running, (list) => listIn(byId("running"), list));
+      renew("running", [now.running, now.n_running], () => showRunning(now));
       renew("notes", now.notes, (list) => listIn(byId("notes"), list));
       showFailures(now);
       await showParts(now);
@@ -233,9 +270,9 @@ function lost() {
 
 startTheme();
 charts.results = new Charts(byId("results"), {
-  numbers: true, about: "Means over seeds; the bars span the least and the greatest run. Sizes are on a logarithmic scale.",
+  tabled: meansTable, about: "Means over seeds; the bars span the least and the greatest run. Sizes are on a logarithmic scale.",
 });
 charts.curves = new Charts(byId("curves"), {
-  numbers: false, about: "Of each model the training on the most images, its first seed.",
+  tabled: lastTable, about: "Of each model the training on the most images so far, its first seed. A dot ends the curve of one that is still running.",
 });
 follow();

@@ -79,16 +79,28 @@ function drawChart(panel, target, width, described) {
   const aside = panel.linear ? 0 : Math.min(4, 24 / lines.length); // so that bars at one size do not hide each other
   lines.forEach((line, place) => {
     const moved = (value) => x(value) + aside * (place - (lines.length - 1) / 2);
-    svg.append(drawLine(line, looks[place], moved, y));
+    svg.append(panel.linear ? drawCurve(line, looks[place], x, y, panel.series[place].running) : drawLine(line, looks[place], moved, y));
   });
   return svg;
 }
 
-function drawLine(line, look, x, y) {
+function drawPath(line, look, x, y) {
   const group = drawn("g", { style: `stroke: ${look.ink}; fill: ${look.ink}` });
   const path = line.map((point, place) => `${place ? "L" : "M"}${x(point[0]).toFixed(1)} ${y(point[1]).toFixed(1)}`);
   group.append(drawn("path", { d: path.join(""), fill: "none", "stroke-width": 1.8, "stroke-dasharray": look.dash }));
-  if (line.length > 30) return group; // a training curve
+  return group;
+}
+
+/** A training curve; a dot ends it where the training goes on. */
+function drawCurve(line, look, x, y, running) {
+  const group = drawPath(line, look, x, y);
+  const [step, loss] = line[line.length - 1];
+  if (running || line.length === 1) group.append(drawn("circle", { cx: x(step), cy: y(loss), r: running ? 5 : 2.5 }));
+  return group;
+}
+
+function drawLine(line, look, x, y) {
+  const group = drawPath(line, look, x, y);
   for (const [size, mean, least, most] of line) {
     group.append(drawn("line", { x1: x(size), x2: x(size), y1: y(least), y2: y(most), "stroke-width": 1.2 }));
     group.append(look.mark(x(size), y(mean)));
@@ -103,36 +115,56 @@ function drawKey(panel) {
     const line = drawn("line", { x1: 0, x2: 36, y1: 7, y2: 7, "stroke-width": 2, "stroke-dasharray": look.dash });
     const sample = drawn("svg", { viewBox: "0 0 36 14", "aria-hidden": "true", style: `stroke: ${look.ink}; fill: ${look.ink}` });
     sample.append(line, ...(panel.linear ? [] : [look.mark(18, 7)]));
-    return make("li", {}, sample, make("span", {}, one.name));
+    if (one.running) sample.append(drawn("circle", { cx: 31, cy: 7, r: 4.5 }));
+    return make("li", {}, sample, make("span", {}, one.name, one.running ? ", still running" : ""));
   }));
 }
 
-/** The numbers of a chart as a table, sizes from left to right. */
-function drawNumbers(panel, target) {
+/** The numbers of a chart as a table with a caption, sizes from left to right. */
+function meansTable(panel, target) {
   const sizes = new Set(panel.series.flatMap((one) => (one.points[target] ?? []).map((point) => point[0])));
   const ordered = [...sizes].sort((a, b) => (a ?? -1) - (b ?? -1));
-  const head = ordered.map((size) => make("th", { scope: "col", class: "number" }, size === null ? "none" : grouped(size)));
   const rows = panel.series.map((one) => {
     const known = new Map((one.points[target] ?? []).map((point) => [point[0], point]));
     const cells = ordered.map((size) => {
       const point = known.get(size);
       const runs = point && point[4] > 1 ? ` (${point[4]})` : "";
-      return make("td", { class: "number" }, point ? digits(point[1], 4) + runs : "–");
+      return point ? digits(point[1], 4) + runs : "–";
     });
-    return make("tr", {}, make("th", { scope: "row" }, one.name), ...cells);
+    return [one.name, ...cells];
   });
   const caption = `${panel.targets[target]} by ${panel.axis}: means, in brackets of how many runs`;
+  return tableOf(caption, ["model", ...ordered.map((size) => (size === null ? "none" : grouped(size)))], rows);
+}
+
+/** Where each training curve stands, as a table with a caption. */
+function lastTable(panel, target) {
+  const rows = panel.series.map((one) => {
+    const [step, value] = one.points[target][one.points[target].length - 1];
+    return [one.name, one.running ? "still running" : "finished", grouped(step), digits(value, 4)];
+  });
+  const caption = `${panel.title}: ${panel.targets[target]} at the last point of each curve`;
+  return tableOf(caption, ["training", "", "step", panel.targets[target]], rows);
+}
+
+/** A table whose first column names the rows and whose others, but words, are numbers. */
+function tableOf(caption, head, rows) {
+  const isNumber = head.map((_, place) => place > 0 && rows.every((row) => /^[–\d-]/.test(row[place])));
+  const look = (place) => (isNumber[place] ? "number" : "");
+  const body = rows.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name),
+    ...cells.map((text, place) => make("td", { class: look(place + 1) }, text))));
+  const heads = head.map((text, place) => make("th", { scope: "col", class: look(place) }, text));
   const table = make("table", {}, make("caption", {}, make("span", {}, caption)),
-    make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "model"), ...head)), make("tbody", {}, ...rows));
-  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, table);
+    make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body));
+  return { caption, table };
 }
 
 /** Charts with a choice of panel and target; what was chosen stays chosen when there are new numbers. */
 class Charts {
-  constructor(section, { numbers, about }) {
+  constructor(section, { tabled, about }) {
     this.body = section.querySelector(".body");
     this.name = section.id;
-    this.numbers = numbers;
+    this.tabled = tabled;
     this.about = about;
     this.panels = [];
     this.chosen = { title: null, target: null };
@@ -146,8 +178,8 @@ class Charts {
     if (!this.picks) {
       this.picks = make("div", { class: "pick" });
       this.plot = make("div", { class: "plot" });
-      this.table = make("details", {}, make("summary", {}, "The numbers"), make("div"));
-      this.body.replaceChildren(this.picks, this.plot, ...(this.numbers ? [this.table] : []));
+      this.region = make("div", { class: "scroll", tabindex: "0", role: "region" }); // it stays, and so does the focus
+      this.body.replaceChildren(this.picks, this.plot, make("details", {}, make("summary", {}, "The numbers"), this.region));
     }
     this.draw();
   }
@@ -165,16 +197,21 @@ class Charts {
     this.choose("target", "What is measured", targets.map((one) => [one, panel.targets[one]]), target);
     const lines = panel.series.filter((one) => (one.points[target] ?? []).some((point) => point[0] !== null));
     const count = lines.length;
-    const described = `${panel.title}: ${panel.targets[target]} over ${panel.axis}, ${count} line${count === 1 ? "" : "s"}.`;
+    const going = lines.filter((one) => one.running).length;
+    const described = `${panel.title}: ${panel.targets[target]} over ${panel.axis}, ${count} line${count === 1 ? "" : "s"}` +
+      `${going ? `, ${going} of them still running` : ""}.`;
     const shown = { ...panel, series: lines };
     const unsized = panel.series.filter((one) => !lines.includes(one)).map((one) => one.name);
     const left = [
       unsized.length && `Without ${panel.axis}, so only among the numbers: ${unsized.join("; ")}.`,
       panel.left_out && `${panel.left_out} more models are not shown.`,
+      panel.running_left_out && `${panel.running_left_out} more running trainings are not shown.`,
     ].filter(Boolean);
     this.plot.replaceChildren(drawChart(shown, target, Math.max(260, Math.min(960, this.width)), described),
       drawKey(shown), ...[this.about, ...left].map((text) => make("p", { class: "muted" }, text)));
-    if (this.numbers) this.table.lastChild.replaceChildren(drawNumbers(panel, target));
+    const { caption, table } = this.tabled(panel, target);
+    this.region.setAttribute("aria-label", caption);
+    this.region.replaceChildren(table);
   }
 
   choose(what, words, options, now) {

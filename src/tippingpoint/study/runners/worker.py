@@ -2,8 +2,9 @@
 
 Lines in:  ``{"cell": {...}, "parents": {role: path}}``; the end of the input is the end of the worker, in the middle
 of a training too (so that a killed runner leaves no orphans).
-Lines out: ``{"event": "ready"}``, ``{"event": "step", "key", "done", "total"}``, ``{"event": "done", "key",
-"wall_s"}``, ``{"event": "failed", "key", "reason", "trace", "fatal"}``, ``{"event": "damaged", "key", "parent"}``,
+Lines out: ``{"event": "ready"}``, ``{"event": "step", "key", "done", "total"}`` (about once a second with ``curve``,
+the training curve so far as lists of equal length: ``step``, ``loss``, ``ce``), ``{"event": "done", "key", "wall_s"}``,
+``{"event": "failed", "key", "reason", "trace", "fatal"}``, ``{"event": "damaged", "key", "parent"}``,
 ``{"event": "note", "text"}`` of what was warned of. What libraries print goes to standard error.
 """
 
@@ -24,21 +25,34 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tippingpoint.errors import EnvironmentFault, StoreError, TippingPointError
 from tippingpoint.study.cell_files import begin_cell, cannot_write, commit_cell, verify_cell
+from tippingpoint.study.curves import columns
 
 __all__ = ["DamagedParentError", "Reporter", "answer", "load_executor", "main", "run_cell"]
 
 FATAL = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO}  # no other cell would fare better
 LOG = "log.txt"  # of a cell, in its directory
 STEP_EVERY = 0.5  # seconds between two reports of one cell
-Execute = Callable[[dict[str, Any], dict[str, Path], Path, Callable[[int, int], None], Path], dict[str, Any]]
+CURVE_EVERY = 1.0  # seconds between two that bring its curve
+CURVE_POINTS = 150  # of a curve that is not at its end, at most
+Curve = Sequence[Mapping[str, float]]
+
+
+class Report(Protocol):
+    """What a laboratory tells of a training that goes on."""
+
+    def __call__(self, done: int, total: int, curve: Curve = (), /) -> None:
+        """Take note of the steps done, the steps in all and the curve so far, the points of ``curve.json``."""
+
+
+Execute = Callable[[dict[str, Any], dict[str, Path], Path, Report, Path], dict[str, Any]]
 
 
 class DamagedParentError(StoreError):
@@ -54,7 +68,7 @@ def run_cell(
     cell: dict[str, Any],
     parents: dict[str, str],
     execute: Execute,
-    report: Callable[[int, int], None],
+    report: Report,
     runner: str = "",
     note: Callable[[str], None] = lambda _: None,
 ) -> Path:
@@ -74,7 +88,7 @@ def run_cell(
     execute : callable
         The laboratory's ``execute``.
     report : callable
-        Called with (steps done, steps in all).
+        Called with (steps done, steps in all, the curve so far).
     runner : str, optional
         Name of the run that this is for.
     note : callable, optional
@@ -183,7 +197,7 @@ class Reporter:
 
     def __init__(self, write: Callable[[str], Any]) -> None:
         self.write = write
-        self.next = 0.0
+        self.next = self.next_curve = 0.0
 
     def send(self, **event: Any) -> None:
         """Write an event."""
@@ -193,12 +207,18 @@ class Reporter:
         """Write what the user should know."""
         self.send(event="note", text=text)
 
-    def step(self, key: str, done: int, total: int) -> None:
+    def step(self, key: str, done: int, total: int, curve: Curve = (), /) -> None:
         """Write how far a cell is, unless that was told just now."""
         now = time.monotonic()
-        if now >= self.next:
-            self.next = now + STEP_EVERY
-            self.send(event="step", key=key, done=done, total=total)
+        if now < self.next:
+            return
+        self.next = now + STEP_EVERY
+        drawn = {}
+        if curve and now >= self.next_curve:
+            self.next_curve = now + CURVE_EVERY
+            every = -(-len(curve) // CURVE_POINTS)
+            drawn = {"curve": columns(curve[(len(curve) - 1) % every :: every], ("step", "loss", "ce"))}
+        self.send(event="step", key=key, done=done, total=total, **drawn)
 
 
 def _is_fatal(error: BaseException) -> bool:
