@@ -227,6 +227,28 @@ def check(shown: Any, plan: Plan, sizes: dict[str, float], prices: dict[str, flo
         np.testing.assert_allclose(numbers, expected[name], rtol=1e-6, atol=1e-12)
 
 
+def test_many_recipes_differ_in_their_lines_and_one_size_has_no_slider(
+    opened: Callable[..., Watched], analysis: Analysis, tmp_path: Path
+) -> None:
+    frame = analysis.frame[analysis.frame["n_finetune"].isna() | (analysis.frame["n_finetune"] == 100)]
+    guided = frame[frame["recipe"] == "distilled"]
+    more = [guided.assign(recipe=f"variant {place}", error=guided["error"] + place / 100) for place in range(5)]
+    table = pd.concat([frame, *more], ignore_index=True)
+    path = tmp_path / "many.html"
+    path.write_text(page(analysis._replace(frame=table, maps=())), encoding="utf-8")
+    shown = opened(path).ready()
+    lines = shown.eval_on_selector_all(
+        "#plan-rows path", "all => all.map(one => [one.getAttribute('stroke'), one.getAttribute('stroke-dasharray')])"
+    )
+    assert len(lines) == len({tuple(line) for line in lines}) == 7
+    assert shown.locator("#plan-n-finetune").count() == 0
+    assert shown.locator("#plan-label").count() == 1
+    told = shown.locator("#plan-more").inner_text()
+    assert "All runs have 100 fine-tuning images: they do not tell what others would bring." in told
+    assert "Twice the pretraining images" in told
+    assert "Twice the fine-tuning images" not in told
+
+
 def test_a_point_tells_its_runs(opened: Callable[..., Watched], report: Path, analysis: Analysis) -> None:
     shown = opened(report).ready()
     mark = shown.locator("#laws use[data-runs]").first
@@ -249,6 +271,30 @@ def test_a_point_tells_its_runs(opened: Callable[..., Watched], report: Path, an
     assert said.startswith(f"6 runs: cross_entropy. scratch, block 0·0 {first:.4g}; ")
     shown.keyboard.press("Escape")
     assert not shown.locator("#tip").is_visible()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_point_of_the_map_tells_its_runs(
+    opened: Callable[..., Watched], report: Path, analysis: Analysis, theme: str
+) -> None:
+    shown = opened(report, color_scheme=theme).ready()
+    mark = shown.locator("#axes use[data-runs]").first
+    mark.scroll_into_view_if_needed()
+    places = [int(place) for place in mark.get_attribute("data-runs").split()]
+    box = mark.bounding_box()
+    shown.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    told = shown.locator("#tip").inner_text()
+    assert told.startswith(f"{len(places)} runs: cross_entropy")
+    for value in analysis.frame.loc[places, "cross_entropy"]:
+        assert f"{value:.4g}" in told
+    shown.locator("#axes svg").first.focus()
+    shown.keyboard.press("ArrowRight")
+    assert "runs: cross_entropy" in shown.locator("#said").inner_text()
+    fills = shown.eval_on_selector_all(
+        "#axes svg path", "paths => paths.map(one => getComputedStyle(one).fill).filter(fill => fill.startsWith('rgb'))"
+    )
+    lightest = {"light": "rgb(247, 231, 207)", "dark": "rgb(161, 110, 39)"}
+    assert (lightest[theme] in fills, lightest["dark" if theme == "light" else "light"] in fills) == (True, False)
 
 
 def test_the_table_is_searched_sorted_and_downloaded(

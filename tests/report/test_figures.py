@@ -13,7 +13,14 @@ import pytest
 from tippingpoint.report import Analysis, analyse
 from tippingpoint.report.canvas import SERIES
 from tippingpoint.report.figures import draw, figure_bytes
-from tippingpoint.report.figures_checks import backtest_panel, predicted_panel, residual_panels, term_panel
+from tippingpoint.report.figures_checks import (
+    Foretold,
+    MatchPanel,
+    backtest_panel,
+    predicted_panel,
+    residual_panels,
+    term_panel,
+)
 from tippingpoint.report.figures_data import (
     Crossing,
     DifferencePanel,
@@ -298,3 +305,23 @@ def test_series_are_told_apart_by_any_eye_and_in_grey(eye: np.ndarray) -> None:
     luminance = [float(np.array([0.2126, 0.7152, 0.0722]) @ colour) for colour in colours]
     assert all(1.05 / (level + 0.05) >= 3.5 for level in luminance)  # dark enough on white paper
     assert len({marker for _, marker, _ in SERIES}) == len({str(dash) for _, _, dash in SERIES}) == len(SERIES)
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_no_point_lies_under_the_legend_of_predicted_against_observed(factor: float) -> None:
+    observed = np.linspace(0.36, 0.40, 5)
+    predicted = np.full(5, 0.38 * factor)  # one forecast for all runs of the largest scale
+    group = Foretold("from 3,600 pretraining images: RMSLE 0.05", observed, predicted, np.arange(5))
+    figure = draw(MatchPanel("distilled", "observed", "foretold", (group,)), width=4.6, height=3.4)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    box = axes.get_legend().get_window_extent()
+    points = axes.transData.transform(np.column_stack([observed, predicted]))
+    assert not any(box.contains(*point) for point in points)
+
+
+@pytest.mark.parametrize(("laws_hold", "said"), [(True, "3,300"), (False, "3,340")])
+def test_a_crossing_is_written_as_the_answer_writes_it(laws_hold: bool, said: str) -> None:
+    shown = panel(crossings=(Crossing(3338.0, 1780.0, 3570.0, True),), laws_hold=laws_hold)
+    (axes,) = draw(shown).axes
+    assert said in [text.get_text() for text in axes.texts]

@@ -113,6 +113,18 @@ def test_the_first_thing_said_is_the_answer(text: str) -> None:
     assert text.index("<h1>") < text.index("<svg") < text.index("Declared before the runs")
 
 
+def test_the_first_screen_says_what_the_recipes_are(text: str) -> None:
+    told = (
+        "scratch (trained on labels alone) against distilled (guided by a teacher model): student of 51,000 parameters"
+    )
+    assert text.index("<h1>") < text.index(told) < text.index("Declared before the runs")
+
+
+def test_of_cells_only_those_are_told_that_there_are(analysis: Analysis) -> None:
+    published = analysis.published._replace(cells={"total": 9, "done": 8, "running": 0, "todo": 1, "failed": 0})
+    assert "<dd>9 in all, 8 done and 1 to do</dd>" in page(analysis._replace(published=published))
+
+
 def test_hostile_names_run_nothing(small_frame: pd.DataFrame, endpoint: dict[str, Any]) -> None:
     frame = small_frame[small_frame["seed"] < 2].copy()
     frame["upstream"] = EVIL

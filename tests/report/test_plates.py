@@ -78,7 +78,7 @@ def test_what_is_unknown_is_told_together_before_anything_is_drawn(analysis: Ana
 
 
 def test_runs_that_do_not_allow_a_figure(analysis: Analysis, tmp_path: Path) -> None:
-    empty = analysis._replace(primary=None, exploratory=())
+    empty = analysis._replace(primary=None, exploratory=(), maps=())
     assert not list(plates_of(empty, ["difference", "concept", "probability", "phase"]))
     with pytest.raises(InputError, match="do not allow"):
         save_plates(empty, tmp_path, only=["difference"])

@@ -16,6 +16,7 @@ from tippingpoint.report.words import (
     flops,
     interval,
     joined,
+    meant,
     number,
     p_value,
     percent,
@@ -68,3 +69,8 @@ def test_other_numbers() -> None:
     assert flops(1.236e15) == "1.24e15"
     assert joined(["a", "b", "c"]) == "a, b and c"
     assert counted(1, "run") == "1 run"
+
+
+def test_a_recipe_says_what_it_is() -> None:
+    assert meant("grown") == "grown (started from the small model's weights)"
+    assert meant("my <own>") == "my <own>"

@@ -17,6 +17,7 @@ import pandas as pd
 from tippingpoint.boundary.adjusted import holm
 from tippingpoint.report.engine import LawResult, fit_group, fit_look
 from tippingpoint.report.looks import GROUP, TARGETS, Look, declared_look, every_look, first_look, look_frames, tidy
+from tippingpoint.report.maps import MapFinding, find_maps
 from tippingpoint.report.pairs import PairedTest, Pairs, pair_runs
 from tippingpoint.report.published import Cost, Published, costs_of, read_published
 
@@ -109,6 +110,8 @@ class Analysis(NamedTuple):
         Number of exploratory tests that Holm's method adjusts.
     level, resamples, random_state
         Settings that the numbers depend on.
+    maps : tuple of MapFinding
+        The better recipe over two axes, one map for each axis that allows it.
     """
 
     name: str
@@ -127,6 +130,7 @@ class Analysis(NamedTuple):
     level: float
     resamples: int
     random_state: int | None
+    maps: tuple[MapFinding, ...] = ()
 
     def group(self, result: LawResult) -> pd.DataFrame:
         """Return the runs of a law's group."""
@@ -172,7 +176,7 @@ def analyse(
     random_state : int or None, default 0
         Seed of the draws: the same input gives the same report.
     primary_only : bool, default False
-        Leave out the other looks, the controls and the laws: for an answer while a study runs.
+        Leave out the other looks, the controls, the maps and the laws: for an answer while a study runs.
     progress : callable, optional
         Called with (what, done, of all).
 
@@ -211,6 +215,7 @@ def analyse(
     found = work.findings([*others, *controls], few)
     adjusted, family = _adjust(found)
     exploratory, compared = adjusted[: len(others)], adjusted[len(others) :]
+    maps = () if look is None or primary_only else work.maps([look, *others], few)
     laws = () if primary_only else work.laws(targets)
     return Analysis(
         name=published.name,
@@ -231,6 +236,7 @@ def analyse(
         level=level,
         resamples=resamples,
         random_state=random_state,
+        maps=maps,
     )
 
 
@@ -308,6 +314,11 @@ class _Work:
             self.progress("boundaries", place, len(looks))
             found.append(self.finding(look, resamples))
         return found
+
+    def maps(self, looks: list[Look], resamples: int) -> tuple[MapFinding, ...]:
+        """Find the boundary over two axes, for each other axis that allows it."""
+        settings: dict[str, Any] = {"level": self.level, "resamples": resamples, "random_state": self.random_state}
+        return find_maps(self.frame, looks, **settings, progress=self.progress)
 
     def laws(self, targets: list[str]) -> tuple[LawResult, ...]:
         """Fit each group's law for each target."""

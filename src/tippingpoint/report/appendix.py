@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["laws", "notes", "ran", "reading"]
 
 STATUS_WORDS = {"converged": "all determined", "unidentified": "not all determined", "bound hit": "a bound was hit"}
+CELL_WORDS = {"total": "in all", "todo": "to do"}
 MAX_PANELS = 12
 
 
@@ -149,7 +150,8 @@ def ran(analysis: Analysis) -> Html:
     if published.state:
         facts.append(("State of the study", published.state))
     if published.cells:
-        told = joined(f"{count:,} {state.replace('_', ' ')}" for state, count in published.cells.items())
+        known = ((state, count) for state, count in published.cells.items() if count)
+        told = joined(f"{count:,} {CELL_WORDS.get(state, state.replace('_', ' '))}" for state, count in known)
         facts.append(("Cells (trainings)", told))
     if published.wall_s is not None:
         facts.append(("Wall-clock time of the study", duration(published.wall_s)))

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["SERIES", "cut", "figure_bytes", "frame", "new_figure", "short", "size_ticks", "style"]
+__all__ = ["SERIES", "SHADES", "cut", "figure_bytes", "frame", "new_figure", "short", "size_ticks", "style"]
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#d5d9de", "#ffffff"
 BLUE, VERMILLION, GREEN, PURPLE, SLATE = "#0072b2", "#d55e00", "#00825f", "#a8558a", "#3a4149"
 HELPS, HARMS = "#fbe3d3", "#dcebf5"
+# Shares from 0 to 1 in tenths: lightness grows all the way, also in grey and to any eye.
+SHADES = (
+    "#1a5783", "#3d739c", "#5f8fb4", "#7ca1bd", "#9ab3c6", "#b3c1cb", "#c8cccb", "#dcd6cb", "#e9decd", "#f7e7cf",
+)  # fmt: skip
 SERIES = (
     (BLUE, "o", "-"),
     (VERMILLION, "s", (0, (5, 2))),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tippingpoint.boundary.words import size as told_size
 from tippingpoint.report.canvas import BLUE, HARMS, HELPS, INK, MUTED, PAPER, SERIES, VERMILLION, cut, size_ticks
 from tippingpoint.report.figures_data import ConceptPanel, DifferencePanel, ProbabilityPanel, RecipePanel
 from tippingpoint.report.words import percent, size
@@ -47,7 +49,7 @@ def draw_difference(axes: Axes, panel: DifferencePanel) -> None:
     _sides(axes, panel)
     for crossing in panel.crossings:
         if crossing.in_range:
-            _mark_crossing(axes, crossing.value, crossing.low, crossing.high)
+            _mark_crossing(axes, crossing.value, crossing.low, crossing.high, size if panel.laws_hold else told_size)
     if axes.get_legend_handles_labels()[0]:
         last = panel.means[-1] if len(panel.means) else panel.difference[-1]
         falls = last < sum(axes.get_ylim()) / 2
@@ -74,8 +76,8 @@ def _sides(axes: Axes, panel: DifferencePanel) -> None:
         axes.text(0.015, bottom + 0.02 * (top - bottom), f"↓ {cut(first)} is better", va="bottom", **settings)
 
 
-def _mark_crossing(axes: Axes, value: float, low: float, high: float) -> None:
-    """Mark a crossing on the zero line, its interval as a thick bar, its size in numbers."""
+def _mark_crossing(axes: Axes, value: float, low: float, high: float, write: Callable[[float], str]) -> None:
+    """Mark a crossing on the zero line, its interval as a thick bar, its size as the answer writes it."""
     left, right = axes.get_xlim()
     ends = (low if np.isfinite(low) else left, high if np.isfinite(high) else right)
     axes.plot(
@@ -85,7 +87,7 @@ def _mark_crossing(axes: Axes, value: float, low: float, high: float) -> None:
         [value], [0], marker="D", color=VERMILLION, markeredgecolor=PAPER, markersize=7, linestyle="none", zorder=6
     )
     axes.annotate(
-        f"{size(value)}",
+        write(value),
         (value, 0),
         xytext=(0, 9),
         textcoords="offset points",

@@ -92,7 +92,9 @@ def draw_match(axes: Axes, panel: MatchPanel) -> None:
     axes.set_xlim(low - room, high + room)
     axes.set_ylim(low - room, high + room)
     axes.set_title(cut(panel.title, 60), fontsize=9.5, loc="left")
-    axes.legend(facecolor=PAPER, edgecolor="none", framealpha=0.85, fontsize=8.5, loc="upper left")
+    above = np.mean(np.concatenate([item.predicted > item.observed for item in panel.groups]))
+    corner = "lower right" if above > 0.5 else "upper left"  # the side of the line that has fewer points
+    axes.legend(facecolor=PAPER, edgecolor="none", framealpha=0.85, fontsize=8.5, loc=corner)
 
 
 def draw_residuals(axes: Axes, panel: ResidualPanel) -> None:

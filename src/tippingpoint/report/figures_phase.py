@@ -16,6 +16,7 @@ from tippingpoint.report.canvas import (
     INK,
     MUTED,
     PAPER,
+    SHADES,
     VERMILLION,
     cut,
     new_figure,
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PhaseCrossing", "PhasePanel", "phase_figure", "phase_panel"]
 
-SHADES = ("#0a4a78", "#5f8fb4", "#a9bccb", "#dcd6cb", "#fdebd0")  # lightness grows all the way
-LEVELS = np.linspace(0, 1, 11)
+LEVELS = np.linspace(0, 1, len(SHADES) + 1)
 
 
 class PhaseCrossing(NamedTuple):
@@ -68,6 +68,8 @@ class PhasePanel(NamedTuple):
         Measured sizes at which one recipe is better after Holm's adjustment for all: 1 for the first, 2 for the second.
     sizes : array
         Measured sizes of the axis.
+    measured : tuple of (over, along)
+        Where both recipes were run.
     """
 
     x_label: str
@@ -82,6 +84,7 @@ class PhasePanel(NamedTuple):
     runs: tuple[PhaseCrossing, ...]
     established: tuple[tuple[float, float, int], ...]
     sizes: Floats
+    measured: tuple[tuple[float, float], ...]
 
 
 def phase_panel(found: BoundaryMap) -> PhasePanel:
@@ -119,6 +122,7 @@ def phase_panel(found: BoundaryMap) -> PhasePanel:
         tuple(runs),
         tuple((row[found.over], row[found.along], 1 + found.recipes.index(row["established"])) for row in sure),
         np.sort(found.paired_[found.along].unique()).astype(float),
+        tuple(zip(found.paired_[found.over].astype(float), found.paired_[found.along].astype(float), strict=True)),
     )
 
 
@@ -127,7 +131,9 @@ def _crossing(over: float, value: float, interval: Interval | None) -> PhaseCros
     return PhaseCrossing(over, value, np.nan if low is None else low, np.nan if high is None else high)
 
 
-def phase_figure(found: BoundaryMap | PhasePanel, *, width: float = 7.2, height: float = 4.4) -> Figure:
+def phase_figure(
+    found: BoundaryMap | PhasePanel, *, width: float = 7.2, height: float = 4.4, legend: bool = True
+) -> Figure:
     """Draw the phase diagram of a map.
 
     Parameters
@@ -136,6 +142,8 @@ def phase_figure(found: BoundaryMap | PhasePanel, *, width: float = 7.2, height:
         What to show.
     width, height : float
         Inches.
+    legend : bool, default True
+        Say on the figure what its marks are; a page says it beneath.
 
     Returns
     -------
@@ -146,19 +154,20 @@ def phase_figure(found: BoundaryMap | PhasePanel, *, width: float = 7.2, height:
     with style():
         figure = new_figure(width, height)
         axes = figure.subplots()
-        _frame(axes, panel)
+        _frame(axes, panel, legend)
         shades = _shade(axes, panel)
         _mark(axes, panel)
         if shades is not None:
             bar = figure.colorbar(shades, ax=axes, ticks=[0, 0.1, 0.5, 0.9, 1], pad=0.02, aspect=28)
             bar.ax.set_yticklabels([percent(share) for share in (0, 0.1, 0.5, 0.9, 1)])
             bar.set_label(f"probability that {cut(panel.recipes[1])} is better")
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False, fontsize=8.5)
+        if legend:
+            handles, labels = axes.get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False, fontsize=8.5)
     return figure
 
 
-def _frame(axes: Axes, panel: PhasePanel) -> None:
+def _frame(axes: Axes, panel: PhasePanel, noted: bool) -> None:
     """Draw the two axes of sizes, a tick at each slice, and a line along every slice."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
@@ -173,7 +182,8 @@ def _frame(axes: Axes, panel: PhasePanel) -> None:
     axes.yaxis.set_major_formatter(FixedFormatter(names))
     said = "Rows of dots were measured; between them the probability is joined."
     said += "\n* Told by the paired runs: the laws miss them." if any(panel.by_runs) else ""
-    axes.set_title(said, fontsize=8.5, color=MUTED, loc="left")
+    if noted:
+        axes.set_title(said, fontsize=8.5, color=MUTED, loc="left")
     axes.tick_params(length=3)
     pad = 0.1 * max(float(np.log(panel.slices[-1] / panel.slices[0])), 0.5)
     axes.set_ylim(panel.slices[0] * np.exp(-pad), panel.slices[-1] * np.exp(pad))
@@ -184,14 +194,12 @@ def _frame(axes: Axes, panel: PhasePanel) -> None:
 
 def _shade(axes: Axes, panel: PhasePanel) -> Any:
     """Shade the probability, and draw its lines at 10, 50 and 90%; None where nothing is known."""
-    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patheffects import withStroke
 
     if len(panel.y) < 2 or not np.isfinite(panel.probability).any():
         return None
     shown = np.ma.masked_invalid(panel.probability)
-    colours = LinearSegmentedColormap.from_list("chance", SHADES)
-    shades = axes.contourf(panel.x, panel.y, shown, levels=LEVELS, cmap=colours, zorder=0)
+    shades = axes.contourf(panel.x, panel.y, shown, levels=LEVELS, colors=SHADES, zorder=0)
     low, high = float(shown.min()), float(shown.max())
     for level, dash, width in ((0.1, (0, (2, 1.5)), 1.1), (0.5, "-", 2.0), (0.9, (0, (5, 2)), 1.1)):
         if low < level < high:
@@ -206,16 +214,14 @@ def _shade(axes: Axes, panel: PhasePanel) -> Any:
 def _mark(axes: Axes, panel: PhasePanel) -> None:
     """Mark what was measured: crossings with their intervals, and the sizes at which one recipe is surely better."""
     first, second = (cut(recipe) for recipe in panel.recipes)
-    bare = [(over, at) for over in panel.slices for at in panel.sizes]
-    axes.plot(
-        [at for _, at in bare], [over for over, _ in bare], ".", color=MUTED, markersize=3.5, linestyle="none", zorder=4
-    )
+    over, along = np.array(panel.measured, dtype=float).reshape(-1, 2).T
+    axes.plot(along, over, ".", color=MUTED, markersize=3.5, linestyle="none", zorder=4, gid="runs-0")
     for number, marker, colour, name in ((1, "s", BLUE, first), (2, "^", GREEN, second)):
-        own = [(over, at) for over, at, which in panel.established if which == number]
+        own = [(size, at) for size, at, which in panel.established if which == number]
         if own:
             axes.plot(
                 [at for _, at in own],
-                [over for over, _ in own],
+                [size for size, _ in own],
                 marker,
                 color=colour,
                 markeredgecolor=PAPER,

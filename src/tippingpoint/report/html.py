@@ -14,6 +14,7 @@ from tippingpoint.report.diagnosis import diagnosis
 from tippingpoint.report.markup import Html, safe
 from tippingpoint.report.planner import plans_of
 from tippingpoint.report.runs_section import data
+from tippingpoint.report.two_axes import two_axes
 from tippingpoint.report.words import counted
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ __all__ = ["page"]
 # Nothing is fetched and nothing runs, whatever a string from the data may try; a page adds its own script by its hash.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 SCRIPTS = ("tools", "runs", "laws", "advice", "start")
+PLACE_OF_DATA = 10  # among the parts: the table has the room that they leave
 LARGEST = 1_400_000  # bytes of what is said and of the table; the script and the style have the rest of 1.5 MB
 NAVIGATION = (
     ("answer", "Answer"),
     ("declared", "Declared"),
     ("compared", "Side by side"),
+    ("axes", "Two axes"),
     ("second", "Second opinions"),
     ("advice", "Advice"),
     ("laws", "Laws"),
@@ -58,6 +61,7 @@ def page(analysis: Analysis) -> str:
         sections.hero(analysis),
         sections.declared(analysis),
         sections.compared(analysis),
+        two_axes(analysis),
         sections.second_opinions(analysis),
         advice(plans_of(analysis)),
         appendix.laws(analysis),
@@ -68,7 +72,7 @@ def page(analysis: Analysis) -> str:
         appendix.reading(analysis),
         appendix.notes(analysis),
     ]
-    parts[9] = data(analysis, LARGEST - sum(len(part.encode()) for part in parts))
+    parts[PLACE_OF_DATA] = data(analysis, LARGEST - sum(len(part.encode()) for part in parts))
     body = "\n".join(part for part in parts if part)
     style, script = _own("style.css"), "\n".join(_own(f"script/{name}.js") for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tippingpoint.errors import InputError, RunsError, did_you_mean
+from tippingpoint.errors import InputError, did_you_mean
 from tippingpoint.files import write_atomic
 from tippingpoint.report.canvas import figure_bytes
 from tippingpoint.report.figures import Panel, draw, draw_all
@@ -19,20 +19,19 @@ from tippingpoint.report.figures_checks import backtest_panel, predicted_panel, 
 from tippingpoint.report.figures_data import concept_panel, difference_panel, probability_panel, recipe_panel
 from tippingpoint.report.figures_phase import phase_figure
 from tippingpoint.report.figures_scaling import law_panels, place_of
-from tippingpoint.report.looks import Look, look_frames
-from tippingpoint.report.words import axis_words, exact_size, joined, target_words
+from tippingpoint.report.words import axis_words, joined, target_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tippingpoint.report.analysis import Analysis, Finding
     from tippingpoint.report.engine import LawResult
+    from tippingpoint.report.looks import Look
 
 __all__ = ["FORMATS", "KINDS", "Plate", "check_plates", "plates_of", "save_plates"]
 
 FORMATS = ("pdf", "svg", "png")
 SHOWN_TARGETS = ("error", "cross_entropy")
-MAP_DRAWS = 300
 
 
 class Plate(NamedTuple):
@@ -193,52 +192,14 @@ def _identifiability(analysis: Analysis) -> Iterator[Plate]:
 
 
 def _phase(analysis: Analysis) -> Iterator[Plate]:
-    """Make the phase diagrams over each other axis that has slices, of the primary look or one fine-tuned like it."""
-    from tippingpoint.boundary import boundary_map
-
-    for over in ("n_params", "n_finetune"):
-        look = _sliced(analysis, over)
-        if look is None:
+    """Make the phase diagrams over each other axis that could be answered."""
+    for item in analysis.maps:
+        if item.found is None:
             continue
-        place = {
-            axis: size
-            for axis in ("n_params", "n_finetune", "n_pretrain")
-            if axis not in (over, look.along) and (size := getattr(look, axis)) is not None
-        }
-        try:
-            found = boundary_map(
-                analysis.frame.dropna(axis=1, how="all"),
-                along=look.along,
-                over=over,
-                at=place,
-                target=look.target,
-                stage=look.stage,
-                recipes=look.recipes,
-                upstream=look.upstream,
-                downstream=look.downstream,
-                teacher=look.teacher,
-                level=analysis.level,
-                resamples=min(MAP_DRAWS, analysis.resamples),
-                random_state=analysis.random_state,
-            )
-        except RunsError:  # no slice can be answered: there is no such diagram
-            continue
-        held = "".join(f", {exact_size(size)} {axis_words(axis)}" for axis, size in place.items())
-        caption = f"Which recipe is better over {axis_words(look.along)} and {axis_words(over)}: {look.where}{held}."
-        yield Plate(_slug("phase", over), "phase", caption, lambda found=found: phase_figure(found))  # type: ignore[misc]
-
-
-def _sliced(analysis: Analysis, over: str) -> Look | None:
-    """Return the first look whose recipes share two sizes of an axis that it holds."""
-    for item in filter(None, (analysis.primary, *analysis.exploratory)):
-        look = item.look
-        if look.along == over or (over == "n_finetune" and look.stage == "pretrained"):
-            continue
-        open_look = look._replace(n_params=None) if over == "n_params" else look._replace(n_finetune=None)
-        sizes = [set(part[over].dropna()) for part in look_frames(analysis.frame, open_look) if over in part]
-        if len(sizes) == 2 and len(sizes[0] & sizes[1]) > 1:
-            return open_look
-    return None
+        look, axes = item.look, f"{axis_words(item.look.along)} and {axis_words(item.over)}"
+        who = f", {look.who}" if look.who else ""
+        caption = f"Which recipe is better over {axes}: {target_words(look.target)}, {look.where}{who}."
+        yield Plate(_slug("phase", item.over), "phase", caption, lambda found=item.found: phase_figure(found))  # type: ignore[misc]
 
 
 #: Every kind of figure, what it shows (and its number in the paper), and what makes its plates.

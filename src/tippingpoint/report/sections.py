@@ -19,6 +19,7 @@ from tippingpoint.report.words import (
     counted,
     exact_size,
     interval,
+    meant,
     p_value,
     percent,
     signed,
@@ -75,10 +76,11 @@ def _limits(finding: Finding) -> Html:
 
 def _setting(finding: Finding) -> str:
     """Return what was compared and how much was run, in one line."""
-    who = f" ({finding.look.who})" if finding.look.who else ""
+    who = f"{finding.look.who}, " if finding.look.who else ""
     blocks = max((point.n_blocks for point in finding.pairs.sizes), default=0)
     noise = f", {counted(blocks, 'seed block')}" if blocks else ""
-    return f"{finding.look.recipes[0]} against {finding.look.recipes[1]}{who}, {finding.look.where}{noise}."
+    first, second = map(meant, finding.look.recipes)
+    return f"{first} against {second}: {who}{finding.look.where}{noise}."
 
 
 def _difference(analysis: Analysis, finding: Finding) -> Html:

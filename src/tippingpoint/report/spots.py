@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tippingpoint.report.figures import Panel
+    from tippingpoint.report.figures_phase import PhasePanel
 
-__all__ = ["runs_behind"]
+__all__ = ["runs_behind", "runs_behind_map"]
 
 
 def runs_behind(panel: Panel, frame: pd.DataFrame | None = None, look: Look | None = None) -> dict[str, list[str]]:
@@ -53,6 +54,28 @@ def runs_behind(panel: Panel, frame: pd.DataFrame | None = None, look: Look | No
             for place, (item, part) in enumerate(zip(panel.series, parts, strict=True))
         }
     return {}
+
+
+def runs_behind_map(panel: PhasePanel, frame: pd.DataFrame, look: Look, over: str) -> dict[str, list[str]]:
+    """Return the runs behind the points of a map.
+
+    Parameters
+    ----------
+    panel : PhasePanel
+        What is drawn.
+    frame, look : DataFrame and Look
+        The tidy runs, and the comparison with ``over`` left open.
+    over : str
+        The axis of the slices.
+
+    Returns
+    -------
+    dict of str to list of str
+        By ``gid``.
+    """
+    parts = look_frames(frame, look)
+    rows = {size: tuple(part[part[over] == size] for part in parts) for size in panel.slices.tolist()}
+    return {"runs-0": [_at(rows[size], look.along, at) for size, at in panel.measured]}
 
 
 def _single(panel: LawPanel | MatchPanel | ResidualPanel) -> dict[str, list[str]]:

@@ -36,6 +36,7 @@ COLOURS = {
     canvas.SLATE: "--slate",
     canvas.HELPS: "--helps",
     canvas.HARMS: "--harms",
+    **{shade: f"--shade-{place}" for place, shade in enumerate(canvas.SHADES)},
 }
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _FONT = re.compile(r"^font: (\w+) (\d+(?:\.\d+)?)px .*$")

@@ -22,6 +22,7 @@ __all__ = [
     "flops",
     "interval",
     "joined",
+    "meant",
     "number",
     "p_value",
     "percent",
@@ -45,6 +46,15 @@ RECIPE_WORDS = {
     "scratch_extra_compute": "plain training with the teacher's compute added",
     "no_pretraining": "no pretraining",
 }
+RECIPE_MEANING = {
+    "scratch": "trained on labels alone",
+    "distilled": "guided by a teacher model",
+    "smoothed": "trained on smoothed labels, without a teacher",
+    "self_distilled": "guided by a teacher of its own size",
+    "grown": "started from the small model's weights",
+    "scratch_extra_compute": "trained on labels alone, with the teacher's compute added",
+    "no_pretraining": "not pretrained",
+}
 
 
 def axis_words(axis: str) -> str:
@@ -55,6 +65,11 @@ def axis_words(axis: str) -> str:
 def recipe_words(recipe: str) -> str:
     """Return a recipe as people say it (``plain training`` for ``scratch``)."""
     return RECIPE_WORDS.get(recipe, recipe)
+
+
+def meant(recipe: str) -> str:
+    """Return a recipe with what it is (``scratch (trained on labels alone)``); a name of the user's own as it is."""
+    return f"{recipe} ({RECIPE_MEANING[recipe]})" if recipe in RECIPE_MEANING else recipe
 
 
 def number(value: float | None, digits: int = 3) -> str:

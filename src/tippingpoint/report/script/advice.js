@@ -30,7 +30,8 @@ class Planner {
   choose(place) {
     this.plan = this.plans[place];
     for (const [axis, levels] of Object.entries(this.plan.levels)) {
-      const known = axis === "n_params" ? levels.includes(this.sizes[axis]) : this.sizes[axis] !== undefined;
+      const some = axis !== "n_params" && levels.length > 1;
+      const known = some ? this.sizes[axis] !== undefined : levels.includes(this.sizes[axis]);
       if (!known) this.sizes[axis] = levels[Math.floor(levels.length / 2)];
     }
     const choice = make(
@@ -39,7 +40,7 @@ class Planner {
       ...this.plans.map((plan, index) => make("option", { value: index, selected: index === place }, plan.scored)),
     );
     const controls = Object.keys(SIZES)
-      .filter((axis) => this.plan.levels[axis])
+      .filter((axis) => this.plan.levels[axis] && (axis === "n_params" || this.plan.levels[axis].length > 1))
       .map((axis) => this.size(axis));
     const known = {
       image: this.plan.levels.n_pretrain,
@@ -173,12 +174,13 @@ class Planner {
 
   /** The colour and dash of a recipe, in the chart and beside its name. */
   look(offer) {
-    const place = this.plan.laws.indexOf(offer.law) % LOOKS.length;
+    const place = this.plan.laws.indexOf(offer.law);
+    const turn = Math.floor(place / LOOKS.length); // where colours begin again, the dashes are others
     return {
       fill: "none",
-      stroke: `var(--${LOOKS[place][0]})`,
+      stroke: `var(--${LOOKS[place % LOOKS.length][0]})`,
       "stroke-width": 2,
-      "stroke-dasharray": LOOKS[place][1],
+      "stroke-dasharray": LOOKS[(place + turn) % LOOKS.length][1],
     };
   }
 
@@ -238,9 +240,10 @@ class Planner {
     const models = best.law.levels.n_params ?? [];
     const larger = models[models.indexOf(this.sizes.n_params) + 1];
     const tries = ["n_pretrain", "n_finetune"]
-      .filter((axis) => best.law.levels[axis])
+      .filter((axis) => best.law.axes.includes(axis))
       .map((axis) => [axis, 2 * this.sizes[axis], `Twice the ${SIZES[axis]}`]);
-    if (larger) tries.push(["n_params", larger, `The next larger model (${grouped(larger)} parameters)`]);
+    if (larger && best.law.axes.includes("n_params"))
+      tries.push(["n_params", larger, `The next larger model (${grouped(larger)} parameters)`]);
     for (const [axis, size, words] of tries) {
       const next = offersAt(this.plan, { ...this.sizes, [axis]: size }, this.prices).find(
         (offer) => offer.name === best.name,
@@ -264,6 +267,8 @@ class Planner {
       const levels = this.plan.levels[axis];
       if (!levels) continue;
       const [size, most, least] = [this.sizes[axis], levels.at(-1), levels[0]];
+      if (levels.length === 1)
+        found.push(`All runs have ${grouped(most)} ${SIZES[axis]}: they do not tell what others would bring.`);
       if (size > most)
         found.push(
           `${grouped(size)} ${SIZES[axis]} are ${digits(size / most, 2)} times the most that were run: the laws are extrapolated.`,
