@@ -40,7 +40,7 @@ RUNNING_VERSION = 1  # of <runner>.json
 EVERY = 2.0  # seconds between two writings
 SELDOM = 20  # times as long as a writing took passes before the next
 DRAWN = 50  # cells at work whose curves are told; of the others the steps
-AT_ONCE = 100  # finished curves in one writing
+AT_ONCE = 25  # finished curves in one writing: a tenth of a second, for which nothing else is done
 _CURVES = ".curves.jsonl"
 _OURS = re.compile(
     r"\.?(.+)\.(?:curves\.jsonl|json(?:\.[a-z0-9_]{8}\.tmp)?)"
