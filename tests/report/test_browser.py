@@ -371,4 +371,8 @@ def test_the_page_is_printed(opened: Callable[..., Watched], report: Path) -> No
     shown.emulate_media(media="print")
     assert shown.evaluate("getComputedStyle(document.querySelector('section')).backgroundColor") == "rgb(255, 255, 255)"
     assert not shown.locator("nav").is_visible()
+    shown.set_viewport_size({"width": 718, "height": 1000})  # A4 between margins of a centimetre
+    first, second = (shown.locator("#compared figure").nth(place).bounding_box() for place in range(2))
+    assert (first["y"], first["x"] < second["x"]) == (second["y"], True)  # beside each other, not a page each
+    assert shown.evaluate("getComputedStyle(document.querySelector('#compared p, #axes p')).fontSize") == "12.6667px"
     assert shown.pdf().startswith(b"%PDF")

@@ -201,14 +201,26 @@ def _shade(axes: Axes, panel: PhasePanel) -> Any:
     shown = np.ma.masked_invalid(panel.probability)
     shades = axes.contourf(panel.x, panel.y, shown, levels=LEVELS, colors=SHADES, zorder=0)
     low, high = float(shown.min()), float(shown.max())
-    for level, dash, width in ((0.1, (0, (2, 1.5)), 1.1), (0.5, "-", 2.0), (0.9, (0, (5, 2)), 1.1)):
+    named: list[Floats] = []
+    for level, dash, width in ((0.5, "-", 2.0), (0.1, (0, (2, 1.5)), 1.1), (0.9, (0, (5, 2)), 1.1)):
         if low < level < high:
             lines = axes.contour(
                 panel.x, panel.y, shown, levels=[level], colors=[INK], linewidths=width, linestyles=[dash], zorder=3
             )
+            own = np.concatenate([axes.transAxes.inverted().transform(axes.transData.transform(part))
+                                  for part in lines.allsegs[0]])  # fmt: skip
+            if any(_near(own, other) for other in named):
+                continue  # two numbers would stand in one place; the bar has them
+            named.append(own)
             for label in axes.clabel(lines, fmt={level: percent(level)}, fontsize=8):
                 label.set_path_effects([withStroke(linewidth=2, foreground=PAPER)])
     return shades
+
+
+def _near(line: Floats, other: Floats) -> bool:
+    """Whether half of a line's points have the other line within a label's width, in shares of the axes."""
+    gaps = np.hypot(*(line[:, None] - other[None, :]).transpose(2, 0, 1)).min(axis=1)
+    return bool(np.median(gaps) < 0.12)
 
 
 def _mark(axes: Axes, panel: PhasePanel) -> None:
