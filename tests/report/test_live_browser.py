@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from live_study import publish
+from live_study import KEYS, at_work, publish, tell
 
 from tippingpoint.report.live import LiveServer
 
@@ -143,6 +144,88 @@ def test_a_chart_draws_what_has_a_size_and_the_table_holds_all(
         assert len(set(looks)) == 2
 
 
+def test_cells_at_work_move_on_and_stay_where_they_are(
+    browser: Any, serve: Callable[..., LiveServer], tmp_path: Path
+) -> None:
+    sync = pytest.importorskip("playwright.sync_api")
+    root = publish(tmp_path)
+    features = {**at_work(KEYS[1], label="features", done=0), "stage": None}
+    tell(root, at_work(KEYS[0], label="first"), features, run="there-0-1-2-0")
+    with watched(browser, serve(root).url) as (page, _):
+        lines = page.locator("#running li")
+        assert page.locator("#running summary").inner_text() == "Running now: 3 cells"
+        assert lines.all_inner_texts() == ["a cell 2\nstep 120 of 400", "first\nstep 120 of 400", "features\nbegins"]
+        bar = page.get_by_role("progressbar", name="Steps of first")
+        assert (bar.get_attribute("value"), bar.get_attribute("max")) == ("120", "400")
+        page.wait_for_selector("#curves .plot > svg")
+        assert page.locator("#curves .plot > svg").get_attribute("aria-label") == (
+            "Pretraining: training loss over steps, 3 lines, 2 of them still running."
+        )
+        assert page.locator("#curves .legend li").all_inner_texts() == [
+            "a cell, heads=4, 40 pretraining images",
+            "a cell, heads=4, 80 pretraining images, still running",
+            "scratch, heads=4, no images told, still running",
+        ]
+        dots = "#curves .plot > svg circle, #curves .legend circle"
+        assert page.locator(dots).count() == 4, "a dot ends what is still running"
+        page.locator("#curves summary").click()
+        region = page.locator("#curves .scroll")
+        region.focus()
+        page.evaluate("window.kept = document.querySelectorAll('#running li')[1]")
+        tell(root, at_work(KEYS[0], label="first", done=300), run="there-0-1-2-0")
+        sync.expect(lines).to_have_count(2)
+        assert lines.nth(1).inner_text() == "first\nstep 300 of 400"
+        assert page.evaluate("window.kept === document.querySelectorAll('#running li')[1]"), "it is not made anew"
+        sync.expect(region.locator("tr").last).to_contain_text("300")
+        assert [row.split("\t") for row in region.locator("tr").all_inner_texts()] == [
+            ["training", "state", "step", "training loss"],
+            ["a cell, heads=4, 40 pretraining images", "finished", "399", "0.005"],
+            ["a cell, heads=4, 80 pretraining images", "still running", "120", "0.2739"],
+            ["scratch, heads=4, no images told", "still running", "300", "0.1732"],
+        ]
+        assert page.evaluate("document.activeElement === document.querySelector('#curves .scroll')")
+        publish(root, state="done")
+        sync.expect(page.locator("#running")).to_be_hidden()
+        sync.expect(page.locator("#curves .legend li")).to_have_count(1)
+
+
+def test_the_page_follows_a_training(browser: Any, serve: Callable[..., LiveServer], tmp_path: Path) -> None:
+    """Real workers: the steps and the curve of a cell come while it trains, and end when the run is interrupted."""
+    sync = pytest.importorskip("playwright.sync_api")
+    text, root = tmp_path / "study.yaml", tmp_path / "run"
+    text.write_text(STUDY, encoding="utf-8")
+    run = subprocess.Popen(
+        [sys.executable, str(STUBS / "driver.py"), str(text), str(root)],
+        env={**os.environ, "PYTHONPATH": str(STUBS), "STUB_SLEEP": "6"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        until = time.monotonic() + 60
+        while not list((root / "running").glob("*.json")):
+            assert run.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with watched(browser, serve(root).url) as (page, _):
+            bar = page.locator("#running progress").first
+            sync.expect(bar).to_have_attribute("max", "4", timeout=30_000)
+            for step in (2, 3):
+                page.wait_for_function("n => document.querySelector('#running progress')?.value >= n", arg=step)
+            going = page.locator("#curves .legend li", has_text=", still running")
+            sync.expect(going.first).to_be_visible(timeout=30_000)
+            done = page.locator("#curves .legend li").filter(has_not_text="still running")
+            sync.expect(done.first).to_be_visible(timeout=60_000)
+            assert not (root / "curves.jsonl").exists(), "it came before the run had ended"
+            run.send_signal(signal.SIGINT)
+            sync.expect(page.locator("#state")).to_have_text("interrupted", timeout=30_000)
+            sync.expect(page.locator("#running")).to_be_hidden()
+            sync.expect(going).to_have_count(0, timeout=30_000)
+            assert done.count() >= 1
+    finally:
+        run.kill()
+        run.communicate()
+
+
 def test_an_answer_is_interim_unless_it_is_of_all_runs_of_a_study_that_is_done(
     browser: Any, serve: Callable[..., LiveServer], tmp_path: Path
 ) -> None:
@@ -202,7 +285,7 @@ def test_the_page_follows_a_study_to_its_end(browser: Any, serve: Callable[..., 
             title, state = page.locator("#progress-title"), page.locator("#state")
             sync.expect(state).to_have_text("running")
             sync.expect(title).to_have_text(re.compile(r"^[1-9]\d* of \d+ cells are done.* left\.$"), timeout=30_000)
-            page.wait_for_selector("#running li", state="attached", timeout=30_000)
+            page.wait_for_selector("#running li", timeout=30_000)
             page.wait_for_selector("#results svg", timeout=30_000)
             sync.expect(state).to_have_text("ended, some cells failed", timeout=90_000)
             counts = json.loads((root / "progress.json").read_text(encoding="utf-8"))["cells"]
@@ -223,6 +306,8 @@ def test_the_page_follows_a_study_to_its_end(browser: Any, serve: Callable[..., 
             sync.expect(told).to_contain_text(f"An interim answer, from {rows} runs", timeout=60_000)
             assert page.locator("#answer-body svg").count() == 1
             assert page.locator("#results-pick-title option").count() == 2
+            assert page.locator("#curves-pick-title option").count() == 2
+            assert "still running" not in page.locator("#curves").inner_text(), "nothing is at work any more"
     finally:
         run.kill()
         run.communicate()

@@ -273,6 +273,6 @@ charts.results = new Charts(byId("results"), {
   tabled: meansTable, about: "Means over seeds; the bars span the least and the greatest run. Sizes are on a logarithmic scale.",
 });
 charts.curves = new Charts(byId("curves"), {
-  tabled: lastTable, about: "Of each model the training on the most images so far, its first seed. A dot ends the curve of one that is still running.",
+  tabled: lastTable, about: "Of each model the training on the most images so far, its first seed.",
 });
 follow();

@@ -144,7 +144,7 @@ function lastTable(panel, target) {
     return [one.name, one.running ? "still running" : "finished", grouped(step), digits(value, 4)];
   });
   const caption = `${panel.title}: ${panel.targets[target]} at the last point of each curve`;
-  return tableOf(caption, ["training", "", "step", panel.targets[target]], rows);
+  return tableOf(caption, ["training", "state", "step", panel.targets[target]], rows);
 }
 
 /** A table whose first column names the rows and whose others, but words, are numbers. */
@@ -203,6 +203,7 @@ class Charts {
     const shown = { ...panel, series: lines };
     const unsized = panel.series.filter((one) => !lines.includes(one)).map((one) => one.name);
     const left = [
+      going && "A dot ends the curve of a training that is still running.",
       unsized.length && `Without ${panel.axis}, so only among the numbers: ${unsized.join("; ")}.`,
       panel.left_out && `${panel.left_out} more models are not shown.`,
       panel.running_left_out && `${panel.running_left_out} more running trainings are not shown.`,
