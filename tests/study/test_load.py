@@ -203,6 +203,20 @@ def test_an_unknown_key_does_not_hide_a_missing_teacher_or_set(load: Load, study
     assert len(caught.value.faults) == 3, "the key, and the teacher missing from two pairs"
 
 
+def test_a_key_that_is_spelt_wrong_hides_no_other_fault_and_makes_none(load: Load, study_text: str) -> None:
+    """What it stands for is not missing, and all else is checked; the faults come in the order of the file."""
+    text = study_text.replace("batch_size: 32", "batchsize: 32").replace("length: {steps: 20}", "length: {step: 20}")
+    text = text.replace("pairs: [{teacher: 1,", "pairs: [{teacher: 3,", 1).replace("seeds: 2", "seeds: two")
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    places = [tuple(map(int, fault.split(":")[1:3])) for fault in caught.value.faults]
+    assert places == sorted(places)
+    found = "; ".join(caught.value.faults)
+    wanted = ("'batchsize'", "'step'", "the teacher with 3 heads is not trained", "seeds: should be a valid integer")
+    assert [found.count(words) for words in wanted] == [1, 1, 1, 1], found
+    assert len(caught.value.faults) == 4 + sum("endpoint" in fault for fault in caught.value.faults), found
+
+
 def test_overrides_are_checked_like_the_file(load: Load, study_text: str) -> None:
     changed = load(study_text, "seeds=3", "pretraining.learning_rate=1e-3").config.pretraining
     assert changed is not None

@@ -38,10 +38,10 @@ LADDER = "head_dim: 4, ladder: {deep: {heads: 1, depth: 2}, net: {timm: test_res
 # (what of the study is replaced, by what, words of each fault in the order of the carets)
 FAULTS: list[tuple[str, str, list[str]]] = [
     # keys
-    ("name: malformed", "^nmae: malformed", ["key name is missing", "Did you mean 'name'?"]),
+    ("name: malformed", "^nmae: malformed", ["Did you mean 'name'?"]),
     ("schema_version: 1", "schema_version: ^2", ["schema_version"]),
     ("schema_version: 1", "schema_version: ^one", ["schema_version"]),
-    ("upstream: digits", "^upstraem: digits", ["the key upstream is missing", "Did you mean 'upstream'?"]),
+    ("upstream: digits", "^upstraem: digits", ["Did you mean 'upstream'?"]),
     ("seeds: 2", "^sedes: 2", ["Did you mean 'seeds'?"]),
     ("seeds: 2", "seeds: 2\n^colour: red", ["unknown key 'colour' of a study. The keys of a study are schema_version"]),
     ("seeds: 2", "seeds: 2\n^optimizer: {lr: 1}", ["unknown key 'optimizer'"]),
@@ -53,11 +53,11 @@ FAULTS: list[tuple[str, str, list[str]]] = [
     ("warmup_steps: 2", "^warmup_stpes: 2", ["Did you mean 'warmup_steps'?"]),
     ("epochs: 1, min", "^epoch: 1, min", ["Did you mean 'epochs'?"]),
     ("target: error}", "target: error, ^allong: n_pretrain}", ["Did you mean 'along'?"]),
-    ("students: [1, 2]", "^student: [1, 2]", ["students is missing", "Did you mean 'students'?"]),
+    ("students: [1, 2]", "^student: [1, 2]", ["Did you mean 'students'?"]),
     (
         "  scratch: {",
         "  ^scrach: {",
-        ["Did you mean 'scratch'?", "with 1 heads is not trained", "'scratch' is not run"],
+        ["Did you mean 'scratch'?"],
     ),
     # types
     ("name: malformed", "name: ^7", ["should be a valid string, not 7"]),

@@ -322,7 +322,8 @@ def _tell(outcome: Outcome, report: Path | None, answer: str | None, fault: str 
     if fault:
         print(f"tippingpoint: no report: {fault}", file=sys.stderr)
     if outcome.failures:
-        print(f"tippingpoint: {counts['failed']} cells failed, {counts['blocked']} wait for them:", file=sys.stderr)
+        number = f"{counts['failed']} cell{'s' if counts['failed'] > 1 else ''} failed"
+        print(f"tippingpoint: {number}, {counts['blocked']} not trained because of it:", file=sys.stderr)
         for (label, reason), log in zip(outcome.failures.items(), outcome.logs, strict=True):
             print(f"  {label}: {reason} (log: {log})", file=sys.stderr)
             print(f"    {reproduce(outcome.root, log.stem)}", file=sys.stderr)

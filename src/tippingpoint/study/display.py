@@ -158,13 +158,14 @@ def _panel(snapshot: Snapshot) -> Any:
     from rich.text import Text
 
     total = max(1, sum(snapshot.counts.values()))
+    bar = Table.grid()  # a bar alone does not end its line
+    bar.add_row(ProgressBar(total=total, completed=snapshot.counts["done"], width=60))
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column(width=20)
     table.add_column(no_wrap=True, justify="right")
     for label, done, steps in snapshot.running:
         table.add_row(Text(f"  {label}"), ProgressBar(total=max(1, steps), completed=done, width=20), f"{done}/{steps}")
-    bar = ProgressBar(total=total, completed=snapshot.counts["done"], width=60)
     return Group(Text(one_line(snapshot)), bar, table)
 
 

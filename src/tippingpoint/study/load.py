@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -201,7 +203,13 @@ def _refuse(document: Document, faults: Sequence[Fault], told: Sequence[str] = (
         key, whole = ".".join(map(str, loc)), fault if fault.endswith("?") else f"{fault}."
         sentences.append(f"{document.place(loc)}: {key}: {whole}" if key else f"{document.place(loc)}: {whole}")
     if sentences:
-        raise ConfigError(list(dict.fromkeys(sentences)))
+        raise ConfigError(sorted(dict.fromkeys(sentences), key=_line_of))
+
+
+def _line_of(sentence: str) -> tuple[int, int]:
+    """Return the line and column that a sentence begins with; what has none comes first."""
+    found = re.match(r".*?:(\d+):(\d+): ", sentence)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _validate(document: Document) -> tuple[StudyConfig, list[str], set[Loc]]:
@@ -213,13 +221,15 @@ def _validate(document: Document) -> tuple[StudyConfig, list[str], set[Loc]]:
         return StudyConfig.model_validate_json(_as_json(document.data)), [], set()
     except ValidationError as error:
         details = error.errors(include_url=False)
-    told = list(dict.fromkeys(_sentence(document, detail) for detail in details))
+    meant = {(*detail["loc"][:-1], *_near(detail["loc"])) for detail in details if detail["type"] == "extra_forbidden"}
+    missed = [one for one in details if one["type"] != "missing" or tuple(one["loc"]) not in meant]
+    told = list(dict.fromkeys(_sentence(document, detail) for detail in missed))
     mended = _mended(document.data, details)
     if mended is not None:
         with contextlib.suppress(ValidationError):
             config = StudyConfig.model_validate_json(_as_json(mended))
             return config, told, {loc for detail in details for loc in _answered(document, detail)}
-    raise ConfigError(told)
+    raise ConfigError(sorted(told, key=_line_of))
 
 
 def _answered(document: Document, detail: Any) -> Iterator[Loc]:
@@ -233,14 +243,20 @@ def _answered(document: Document, detail: Any) -> Iterator[Loc]:
 
 
 def _mended(data: dict[str, Any], details: Sequence[Any]) -> dict[str, Any] | None:
-    """Return a copy of the values without unknown keys and with stand-ins for faulty ones; None where one has none."""
+    """Return a copy of the values without unknown keys and with stand-ins for faulty ones; None where one has none.
+
+    An unknown key that is near to an absent one gives its value to that, so that nothing seems to be missing.
+    """
     copy: dict[str, Any] = json.loads(_as_json(data))
-    for detail in details:
+    for detail in sorted(details, key=lambda one: one["type"] != "extra_forbidden"):
         loc, target = detail["loc"], copy
         for step in loc[:-1]:
             target = target[step]
         if detail["type"] == "extra_forbidden":
-            target.pop(loc[-1], None)
+            value = target.pop(loc[-1], None)
+            target.update(dict.fromkeys(set(_near(loc)) - target.keys(), value))
+        elif detail["type"] == "missing" and loc[-1] in target:
+            continue
         elif loc and loc[-1] in STAND_INS and detail["type"] != "missing":
             target[loc[-1]] = STAND_INS[loc[-1]]
         elif len(loc) == 2 and loc[0] in SIZES:
@@ -248,6 +264,11 @@ def _mended(data: dict[str, Any], details: Sequence[Any]) -> dict[str, Any] | No
         else:
             return None
     return copy
+
+
+def _near(loc: Loc) -> list[str]:
+    """Return the one known key that an unknown one may stand for, or none."""
+    return get_close_matches(str(loc[-1]), _keys_at(loc[:-1]), n=1)
 
 
 def _as_json(data: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from tippingpoint.study.timing import LONGEST_TIMED, Rate, Span, cell_times, mak
 
 __all__ = ["Group", "Plan", "Planned", "plan_study"]
 
-CELL_OVERHEAD = 16_384  # bytes on the disk beside the weights: JSON files, by whole blocks
+CELL_OVERHEAD = 5 * 4096  # bytes on the disk beside the weights: a folder, three JSON files, a log, by whole blocks
 HOUR = 3600
 
 

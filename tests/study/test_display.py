@@ -1,0 +1,39 @@
+"""What a user sees on a terminal of 80 columns while a study runs."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tippingpoint.study.display import Snapshot, _panel, one_line
+
+COUNTS = {"done": 12, "running": 2, "todo": 57, "failed": 1, "blocked": 0}
+RUNNING = (("scratch 1 heads 480 images block 0/0", 3, 30), ("distilled 2 heads -> digits[6-9] 40 block 1/1", 0, 6))
+
+
+def shown(snapshot: Snapshot, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        console.print(_panel(snapshot))
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_every_running_cell_has_a_line_of_its_own() -> None:
+    """The bar of the whole ends its line, so that the first cell is not pushed off the screen."""
+    lines = shown(Snapshot("smoke", "running", COUNTS, RUNNING, 125.0, 60.0))
+    told = "smoke: 12/72 cells done, 2 running, 1 failed; 1 min 00 s so far, about 2 min 05 s left"
+    assert " ".join(lines[:2]) == told
+    assert set(lines[2]) <= {"━", "╸", "╺"}
+    assert lines[3].startswith("  scratch 1 heads 480 images block 0/0 ")
+    assert lines[3].endswith("3/30")
+    assert lines[4].startswith("  distilled 2 heads -> digits")
+    assert lines[4].endswith("0/6")
+    assert len(lines) == 5
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(("eta", "words"), [(None, "estimating the time left"), (59.0, "about 59 s left")])
+def test_no_time_is_told_before_there_is_one(eta: float | None, words: str) -> None:
+    assert one_line(Snapshot("s", "running", COUNTS, (), eta, 1.0)).endswith(words)
