@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,12 @@ def test_a_failed_cell_is_told_with_its_command_and_the_rest_goes_on(
     assert words[:3] == ["tippingpoint", "run", str(root / "study.yaml")]
     assert find_cells(grid, [words[-1]]) == [failures[0]["key"]]
     again = run_study(study, root, workers=2, environment=environment, choose=once([failures[0]["key"]]))
-    assert again.trained == 1, "that cell and nothing else"
+    assert (again.state, again.trained, again.failures) == ("done", 1, {}), "that cell and nothing else"
+    left = study_status(root)
+    assert {one["key"] for one in left["failures"]} == pretrained - {failures[0]["key"]}, "the others are not forgotten"
+    assert {one["reason"] for one in left["failures"]} == {failures[0]["reason"]}
+    assert left["cells"]["blocked"] == 4 * len(left["failures"])
+    assert json.loads((root / "progress.json").read_text())["cells"] == left["cells"]
 
 
 @pytest.mark.slow

@@ -373,18 +373,21 @@ class _Run:
         self._next_progress = time.monotonic() + PROGRESS_EVERY
 
     def _end(self, state: str) -> Outcome:
+        failed, counts = self.schedule.keys("failed"), self.schedule.counts()
+        for key, reason in self.store.failed().items():  # before, and not tried again: it is not forgotten
+            if self.schedule.state.get(key) == "todo":
+                self._mark_failed(self.grid.cells[key], reason)
         rows = self._publish(state)
         try:
             write_curves(self.root)
             self.running.clear()
         except StoreError as error:  # a damaged curve spoils no result
             self.notes += error.faults
-        failed = self.schedule.keys("failed")
         return Outcome(
             state=state,
-            counts=self.schedule.counts(),
+            counts=counts,
             trained=self.trained,
-            reused=self.schedule.counts()["done"] - self.trained,
+            reused=counts["done"] - self.trained,
             failures={self.grid.cells[key].label: self.reasons[key] for key in failed},
             logs=[self.store.log_path(key) for key in failed],
             n_rows=rows,
