@@ -1,7 +1,8 @@
 """Run what stands on pages of the documentation, and hold the output against the page.
 
 ``python tools/run_pages.py`` runs the tutorial, the glossary and the how-tos and tells what differs, with exit code 1;
-``--write`` puts the output of this run into the pages instead. Only the named pages are run where any are named.
+``--write`` puts the output of this run into the pages instead. Only the named pages are run where any are named; the
+tests name every page that has something to run.
 
 What is run, in the order of the page: the blocks fenced ``python`` (as doctests where they show prompts) and ``sh``
 (lines of ``tippingpoint``), in a directory that holds the example runs as ``runs.csv`` and nothing else. A block
