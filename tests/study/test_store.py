@@ -212,6 +212,30 @@ def test_the_index_is_rebuilt_from_the_directories(tmp_path: Path, damage: str) 
     assert done == [(KEY,)]
 
 
+@pytest.mark.parametrize("damage", ["gone", "garbage", "no table"])
+def test_an_index_that_is_damaged_under_a_run_is_written_anew(tmp_path: Path, damage: str) -> None:
+    """It is only a copy: no reason to end a study of days, and what it alone knows is still in memory."""
+    store, index = Store(tmp_path, write=True), tmp_path / "index.sqlite"
+    first, second = "1" * 64, "2" * 64
+    store.record_done(finish(tmp_path, first).name)
+    store.record_failed("c" * 64, "why")
+    if damage == "gone":
+        index.unlink()
+    elif damage == "garbage":
+        index.write_bytes(b"\xff" * index.stat().st_size)
+    else:
+        with sqlite3.connect(index) as db:
+            db.execute("DROP TABLE cells")
+        db.close()
+    store.record_done(finish(tmp_path, second).name)
+    store.flush()
+    assert indexed(tmp_path) == {first, second}
+    store.close()
+    again = Store(tmp_path, write=True)
+    assert (again.done(), again.failed(), again.notes) == ({first, second}, {"c" * 64: "why"}, [])
+    again.close()
+
+
 def test_failures_are_kept_until_the_cell_is_done(tmp_path: Path) -> None:
     store = Store(tmp_path, write=True)
     store.record_failed(KEY, "out of luck")

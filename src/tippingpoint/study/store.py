@@ -41,6 +41,13 @@ __all__ = ["INDEX_VERSION", "QUARANTINE", "Store", "is_key", "set_aside"]
 
 INDEX_VERSION = 1
 QUARANTINE = "quarantine"  # damaged cells, kept for a look
+REFUSED = {  # by the disk: to build the index anew would help nobody
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+}
 INDEX_EVERY = 1.0  # seconds that finished cells may wait for the index: it is flushed to the disk at every writing
 
 
@@ -294,13 +301,16 @@ class Store:
                     raise StoreError(
                         f"{path}: cannot be used ({error}); free room or choose another folder."
                     ) from error
-                try:
-                    for suffix in ("", "-wal", "-shm"):
-                        path.with_name(path.name + suffix).unlink(missing_ok=True)
-                except OSError as refused:
-                    raise cannot_write(path, refused) from error
+                self._remove_index(path)
                 self.notes.append(f"{path}: was damaged ({error}) and is rebuilt from the cells.")
         raise AssertionError("unreachable")
+
+    def _remove_index(self, path: Path) -> None:
+        try:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        except OSError as refused:
+            raise cannot_write(path, refused) from refused
 
     def _read_index(self, path: Path) -> dict[str, tuple[str, str]]:
         # A reader leaves no trace, so it does not look into the log of a live writer: the directories tell the rest.
@@ -320,17 +330,40 @@ class Store:
     def _put(self, rows: list[tuple[str, str, str]], gone: list[str] | None = None) -> None:
         if not self.write or self._db is None or not (rows or gone or self._unwritten):
             return
-        rows = [*self._unwritten, *rows]
+        rows, path = [*self._unwritten, *rows], self.root / "index.sqlite"
+        try:
+            if not path.exists():
+                raise sqlite3.DatabaseError("it is gone")
+            self._write_index(rows, gone or [])
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in REFUSED:
+                raise StoreError(f"{path}: cannot be written ({error}); free room on the disk.") from error
+            self._rebuild_index(path)  # it is only a copy
+        self._unwritten.clear()
+        self._next_write = time.monotonic() + INDEX_EVERY
+
+    def _write_index(self, rows: list[tuple[str, str, str]], gone: list[str]) -> None:
+        assert self._db is not None  # noqa: S101 - who calls has looked
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?)", rows)
-            self._db.executemany("DELETE FROM cells WHERE key = ?", [(key,) for key in gone or []])
+            self._db.executemany("DELETE FROM cells WHERE key = ?", [(key,) for key in gone])
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except sqlite3.Error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
-            raise StoreError(
-                f"{self.root / 'index.sqlite'}: cannot be written ({error}); free room on the disk."
-            ) from error
-        self._unwritten.clear()
-        self._next_write = time.monotonic() + INDEX_EVERY
+            raise
+
+    def _rebuild_index(self, path: Path) -> None:
+        """Write the index anew, where it was damaged, lost or locked for long while this run was at work."""
+        rows = [(key, "done", dump_json(result)) for key, result in self._results.items()]
+        rows += [(key, "failed", reason) for key, reason in self._failed.items()]
+        try:
+            if self._db is not None:
+                self._db.close()
+            self._remove_index(path)
+            self._read_index(path)
+            self._write_index(rows, [])
+        except sqlite3.Error as error:
+            self.require()
+            raise StoreError(f"{path}: cannot be used ({error}); free room or choose another folder.") from error
