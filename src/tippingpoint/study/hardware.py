@@ -1,7 +1,8 @@
 """Devices that a plan can be made for without having them: peak throughputs as their makers state them.
 
-Nothing here is measured. A training reaches a share of the peak, its utilisation, which is stated by who plans; small
-models reach far less than large ones.
+Nothing here is measured. The numbers are for dense arithmetic; how far they were checked is told in docs/cost.md. A
+training reaches a share of the peak, its utilisation, which is stated by who plans; small models reach far less than
+large ones.
 """
 
 from __future__ import annotations
