@@ -164,6 +164,7 @@ def test_batch_statistics_belong_to_the_weights() -> None:
         ({"timm": "resmlp_12_224", "arguments": {"embed_dim": 8}}, 56, "resmlp_12_224 settles the argument embed_dim"),
         ({"timm": "resnet18", "heads": 2}, 56, "there is no setting 'heads'"),
         ({"timm": "convnext_atto"}, 28, "convnext_atto cannot take images of 28 x 28"),
+        ({"timm": "mobilenetv5_300m_enc"}, 56, "mobilenetv5_300m_enc ends in no classifier"),
         ({"timm": "vit_tiny_patch16_224"}, 56, "16 pixels wide, do not tile an image of 56"),
         ({**DEIT, "dephts": 3}, 56, "there is no setting 'dephts' here; remove it. Did you mean 'depth'"),
         ({**DEIT, "patch_size": 9}, 56, "do not tile"),
@@ -216,3 +217,19 @@ def test_other_families_are_built_and_measured(name: str) -> None:
     assert facts.map_kind == "spatial"
     assert facts.map_sizes[-1] == 7
     assert facts.n_params > 5e5
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "kind"),
+    [
+        ("pvt_v2_b0", 64, "spatial"),  # its patches of 7 overlap: they need not tile the image
+        ("twins_pcpvt_small", 64, None),  # timm says that its stages are modules, and they are none
+        ("vit_small_r26_s32_224", 70, "attention"),  # tokens of a network's last map
+    ],
+)
+def test_unusual_families_are_not_refused(name: str, size: int, kind: str | None) -> None:
+    spec = {"timm": name}
+    assert inspect_model(spec, image_size=size, channels=3).map_kind == kind
+    if kind != "attention":
+        model = build_model(spec, image_size=size, channels=3, n_classes=4, seed=1)
+        assert model(torch.randn(2, 3, size, size)).shape == (2, 4)

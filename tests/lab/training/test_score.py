@@ -51,6 +51,9 @@ def test_a_student_passes_its_teachers_by_one_image() -> None:
     unsure[0] = [0.0, 0.1, 0.0]
     together = passes([Fixed(unsure), Fixed(right)], images(4), labels)
     assert not together(Fixed(right)), "nobody errs less than not at all"
+    for teachers in ([unsure, right], [right, unsure]):
+        assert not passes([Fixed(one) for one in teachers], images(4), labels)(Fixed(right)), "in whichever order"
+    assert passes([Fixed(wrong), Fixed(unsure)], images(4), labels)(Fixed(right)), "both err there"
 
 
 def test_temperature_undoes_overconfidence() -> None:

@@ -108,6 +108,8 @@ def _build_timm(spec: Mapping[str, Any], image_size: int, channels: int, n_class
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("weights", seed))
         model = build_backbone(spec["timm"], spec.get("arguments", {}), image_size, channels)
+        if not hasattr(model, "reset_classifier"):
+            raise ConfigError(f"model: {spec['timm']} ends in no classifier (it is an encoder); choose another model.")
         # The head is added last and by its own seed, so that the trunk is the same whatever the number of classes.
         torch.manual_seed(derive_seed("head", seed))
         model.reset_classifier(n_classes)  # type: ignore[operator]
@@ -172,12 +174,12 @@ def _inspect(text: str, image_size: int, channels: int, n_classes: int) -> Model
 
 def _check_patches(spec: Mapping[str, Any], model: nn.Module, image_size: int) -> None:
     """Refuse patches that do not tile the image: timm's own would leave out the image's last rows."""
-    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
-    side = patch[0] if isinstance(patch, tuple) else patch
-    if isinstance(side, int) and image_size % side:
+    reads = getattr(getattr(model, "patch_embed", None), "proj", None)
+    # Patches that overlap are none: such a convolution pads the image.
+    if isinstance(reads, nn.Conv2d) and reads.stride == reads.kernel_size and image_size % reads.kernel_size[0]:
         raise ConfigError(
-            f"model: the patches of {spec.get('timm', 'the model')}, {side} pixels wide, do not tile an image of "
-            f"{image_size}; choose an image size that they divide."
+            f"model: the patches of {spec.get('timm', 'the model')}, {reads.kernel_size[0]} pixels wide, do not tile an "
+            f"image of {image_size}; choose an image size that they divide."
         )
 
 

@@ -72,13 +72,16 @@ def _attention_layers(model: nn.Module) -> list[MappedAttention]:
 
 
 def _stages(model: nn.Module) -> list[nn.Module]:
-    """Return the modules whose outputs are a network's stages; its stem is none."""
+    """Return the modules whose outputs are a network's stages; its stem is none. Empty where timm names no modules."""
     infos = getattr(model, "feature_info", None)
     infos = getattr(infos, "info", infos) or []
     names = [info["module"] for info in infos if info.get("module")]
-    if len(names) > 1 and _is_stem(names[0], model.get_submodule(names[0])):
-        names = names[1:]
-    return [model.get_submodule(name) for name in names]
+    try:
+        if len(names) > 1 and _is_stem(names[0], model.get_submodule(names[0])):
+            names = names[1:]
+        return [model.get_submodule(name) for name in names]
+    except AttributeError:  # a few of timm's models name places that are no modules, such as Twins' "block.0"
+        return []
 
 
 def _is_stem(name: str, module: nn.Module) -> bool:
