@@ -228,6 +228,40 @@ def test_augmentation_is_checked_before_any_compute() -> None:
     assert len(error.value.faults) == 2
 
 
+@pytest.mark.parametrize("score_on", ["test", "validation"])
+def test_choices_are_made_on_images_that_neither_train_nor_score(
+    score_on: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When guidance ends and which temperature calibrates: both are settled on images held out for that alone."""
+    _, teacher = done(changed(PRETRAIN, model=SMALL), tmp_path / "teacher")
+    seen: dict[str, Any] = {}
+
+    def spy(name: str, place: int) -> None:
+        real = getattr(tasks, name)
+
+        def called(*given: Any, **options: Any) -> Any:
+            seen[name] = given[place]
+            seen[f"{name} calibrated"] = (options.get("calibration") or [None])[0]
+            return real(*given, **options)
+
+        monkeypatch.setattr(tasks, name, called)
+
+    for name in ("train", "passes", "score"):
+        spy(name, 1)
+    guidance = {**GUIDED["guidance"], "schedule": "until_passed", "check_every": 10}
+    done(changed(GUIDED, guidance=guidance, score_on=score_on), tmp_path / "watched", teacher_0=teacher)
+    images = tasks.load_image_set("digits[0-4]", image_size=14, channels=1)
+    of_training = ["train", "passes", "score calibrated", *(["score"] if score_on == "validation" else [])]
+    assert all(seen[name].array is images.train_images for name in of_training)
+    assert score_on == "validation" or seen["score"] is images.test_images
+    places = {name: set(seen[name].indices.tolist()) for name in of_training}
+    assert places["passes"] == places["score calibrated"]
+    del places["passes"]
+    assert sum(map(len, places.values())) == len(set().union(*places.values())), "no image serves two ends"
+    held = tasks.split_validation(images.train_labels, 0.2, images.fingerprint)[1]
+    assert places["score calibrated"] | places.get("score", set()) == set(held.tolist())
+
+
 class KilledError(Exception):
     """Stands for the end of the process."""
 

@@ -176,10 +176,11 @@ def _check_patches(spec: Mapping[str, Any], model: nn.Module, image_size: int) -
     """Refuse patches that do not tile the image: timm's own would leave out the image's last rows."""
     reads = getattr(getattr(model, "patch_embed", None), "proj", None)
     # Patches that overlap are none: such a convolution pads the image.
-    if isinstance(reads, nn.Conv2d) and reads.stride == reads.kernel_size and image_size % reads.kernel_size[0]:
+    side = reads.kernel_size[0] if isinstance(reads, nn.Conv2d) and reads.stride == reads.kernel_size else 1
+    if image_size % side:
         raise ConfigError(
-            f"model: the patches of {spec.get('timm', 'the model')}, {reads.kernel_size[0]} pixels wide, do not tile an "
-            f"image of {image_size}; choose an image size that they divide."
+            f"model: the patches of {spec.get('timm', 'the model')}, {side} pixels wide, do not tile an image of "
+            f"{image_size}; choose an image size that they divide."
         )
 
 
