@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -115,6 +116,17 @@ def test_a_dead_runner_of_this_host_is_known_at_once(tmp_path: Path) -> None:
 def test_a_runner_of_another_host_is_dead_when_it_is_silent(tmp_path: Path) -> None:
     with Runner(tmp_path, "") as runner:
         leave(tmp_path, "elsewhere-00000000-12-34-0", age=claims.PATIENCE / 2)
+        assert not runner.take(KEY)
+        leave(tmp_path, "elsewhere-00000000-12-34-0", age=claims.PATIENCE * 2)
+        assert runner.take(KEY)
+
+
+@pytest.mark.parametrize("off", [-600.0, 600.0])
+def test_clocks_that_disagree_free_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: float) -> None:
+    """Runners are compared by the clock of the disk that they share, not by their hosts'."""
+    monkeypatch.setattr(claims, "time", SimpleNamespace(time=lambda: time.time() + off))
+    with Runner(tmp_path, "") as runner:
+        leave(tmp_path, "elsewhere-00000000-12-34-0")
         assert not runner.take(KEY)
         leave(tmp_path, "elsewhere-00000000-12-34-0", age=claims.PATIENCE * 2)
         assert runner.take(KEY)

@@ -38,6 +38,7 @@ BEAT = 5.0  # seconds between two touches of a runner's file
 PATIENCE = 60.0  # seconds without a touch after which a runner on another host is dead
 SCHEMA_VERSION = 1
 _counter = itertools.count()
+_ahead: dict[str, float] = {}  # study directory -> seconds that the clock of its disk is ahead of this host's
 
 
 # --- who lives ---
@@ -73,6 +74,11 @@ def _begun(pid: int) -> str | None:
     return "0"
 
 
+def _now(root: Path) -> float:
+    """Return the time by the clock of a study's disk, as far as a runner of this process has seen it."""
+    return time.time() + _ahead.get(os.path.abspath(root), 0.0)
+
+
 def is_dead(root: Path, runner: str) -> bool:
     """Say whether a runner has ended, however it ended.
 
@@ -86,7 +92,7 @@ def is_dead(root: Path, runner: str) -> bool:
     path = root / "claims" / f"{runner}.json"
     parts = runner.rsplit("-", 3)
     try:
-        age = time.time() - path.stat().st_mtime
+        age = _now(root) - path.stat().st_mtime
     except OSError:
         return True  # it leaves no file when it ends
     if len(parts) == 4 and parts[0] == _host() and parts[1].isdigit():
@@ -131,7 +137,7 @@ def _is_free(root: Path, claim: Path) -> bool:
         return True
     except (OSError, ValueError, KeyError, TypeError):
         with contextlib.suppress(OSError):
-            return time.time() - claim.stat().st_mtime > PATIENCE
+            return _now(root) - claim.stat().st_mtime > PATIENCE
         return True
 
 
@@ -184,7 +190,7 @@ class Runner:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             _create(self.path, self.about)
-            self.since = self.path.stat().st_mtime
+            self.since = self._learn_clock()
             for left in sweep(self.root):
                 left.unlink(missing_ok=True)
         except OSError as error:
@@ -230,6 +236,13 @@ class Runner:
             except FileNotFoundError:
                 _create(self.path, self.about)
                 self._was_dead = True
+            self._learn_clock()
+
+    def _learn_clock(self) -> float:
+        """Return when the disk says that this runner's file was touched, which was just now."""
+        touched = self.path.stat().st_mtime
+        _ahead[os.path.abspath(self.root)] = touched - time.time()
+        return touched
 
     def take(self, key: str) -> bool:
         """Claim a cell; return whether it is ours now.

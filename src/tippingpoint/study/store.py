@@ -238,8 +238,9 @@ class Store:
         except OSError as error:
             raise cannot_write(self.root, error) from error
         if left:
-            count = f"{left} unfinished cell{'s' if left > 1 else ''}"
-            self.notes.append(f"Removed what an interrupted run had left of {count}; they start again.")
+            count = f"{left} unfinished cells, which begin" if left > 1 else "1 unfinished cell, which begins"
+            where = "from a checkpoint where there is one"
+            self.notes.append(f"Removed what an interrupted run had left of {count} again, {where}.")
 
     def _load(self) -> None:
         """Read the index, hold it against the directories, and mend what differs."""
