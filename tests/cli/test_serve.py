@@ -15,6 +15,8 @@ import pytest
 
 from tippingpoint.cli import main
 
+ENDED = "tippingpoint: the page has ended; the study is not touched.\n"
+
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
@@ -38,7 +40,7 @@ def test_it_serves_until_it_is_interrupted(study: Path, number: signal.Signals) 
                 assert json.load(reply)["name"] == "small"
             process.send_signal(number)
             assert process.wait(timeout=20) == 130
-            assert "Traceback" not in process.stderr.read()
+            assert process.stderr.read() == ENDED
         finally:
             process.kill()
 
@@ -77,7 +79,7 @@ def test_the_browser_is_asked_and_others_are_warned_of(
     assert main(["serve", str(study), "--port", "0", "--open"]) == 130
     told = capsys.readouterr()
     assert opened == [told.out.split(" at ")[1].split()[0]]
-    assert "can reach" not in told.err
+    assert told.err == ENDED
     assert main(["serve", str(study), "--port", "0", "--host", "0.0.0.0"]) == 130
-    assert "whoever can reach this machine can read the study" in capsys.readouterr().err
+    assert capsys.readouterr().err == "tippingpoint: whoever can reach this machine can read the study.\n" + ENDED
     assert len(opened) == 1

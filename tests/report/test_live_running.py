@@ -121,6 +121,21 @@ def test_the_curve_to_draw_does_not_depend_on_which_ended_first(tmp_path: Path) 
         assert curve.rank == (80.0, 0.0, 0.0, 0.0)
 
 
+def test_what_was_told_stays_where_the_study_goes_away(serve: Serve, tmp_path: Path) -> None:
+    root = publish(tmp_path / "study")
+    (root / "running" / "run.curves.jsonl").write_text(line(200), encoding="utf-8")
+    server = serve(root)
+    ask(server, "/state.json")
+    root.rename(tmp_path / "moved")
+    now = ask(server, "/state.json").json
+    assert (now["state"], now["running"]) == ("gone", [])
+    (panel,) = ask(server, "/curves.json").json["panels"]
+    assert [one["name"] for one in panel["series"]] == [
+        "a cell, heads=4, 40 pretraining images",
+        "scratch, heads=4, 200 pretraining images",
+    ]
+
+
 # --- what grows ---
 
 

@@ -23,7 +23,7 @@ __all__ = ["RunningCell", "RunningFiles"]
 _VERSION = 1
 FOLDER = "running"
 CURVES = ".curves.jsonl"
-MOST_FILES = 100  # that are looked at
+MOST_FILES = 1000  # that are looked at
 MOST_CELLS = 2000  # of one run
 AT_ONCE = 32_000_000  # bytes of new curves that one look reads; the rest at the next
 
@@ -114,7 +114,9 @@ class RunningFiles:
         return best_of(*(file.chosen for file in self._growing.values()))
 
     def look(self) -> None:
-        """Read what has changed; files that are gone are forgotten, their runs have ended."""
+        """Read what has changed; files that are gone are forgotten, their runs have ended (unless all of it is gone)."""
+        if not self.root.is_dir():
+            return
         paths = {path.name: path for path in self._paths()}
         growing = {name: path for name, path in paths.items() if name.endswith(CURVES)}
         self._growing = {name: self._growing.get(name) or GrowingFile(path) for name, path in growing.items()}
