@@ -114,7 +114,7 @@ class RunningFiles:
         return best_of(*(file.chosen for file in self._growing.values()))
 
     def look(self) -> None:
-        """Read what has changed; files that are gone are forgotten, their runs have ended (unless all of it is gone)."""
+        """Read what has changed; files that are gone are forgotten, their runs have ended; unless the study is."""
         if not self.root.is_dir():
             return
         paths = {path.name: path for path in self._paths()}
