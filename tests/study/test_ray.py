@@ -211,6 +211,7 @@ def test_a_node_trains_a_cell_and_tells(load: Load, tmp_path: Path, monkeypatch:
     events = told(asked)
     assert [event["event"] for event in events] == ["started", "step", "done"]
     assert {event["key"] for event in events} == {asked["cell"]["key"]}
+    assert events[1]["curve"] == {"step": [1], "loss": [2.0], "ce": [1.0]}, "also from another node, for the live page"
     assert (tmp_path / "study" / "cells" / asked["cell"]["key"] / "cell.json").is_file()
 
 
