@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import jsonschema
 import pytest
 import timm
@@ -16,6 +18,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 import tippingpoint
 from tippingpoint import cli
 from tippingpoint.errors import ConfigError
+from tippingpoint.lab.models import fetching
 from tippingpoint.lab.models.fetching import fetch_weights
 from tippingpoint.lab.models.pixels import normalisation_of
 from tippingpoint.lab.models.weights import load_weights, resolve_weights
@@ -111,8 +114,29 @@ def test_a_download_that_fails_leaves_nothing(
         raise LocalEntryNotFoundError("No route to the hub.\nMore lines.")
 
     monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", refuse)
+    monkeypatch.setattr(fetching, "_unreachable", lambda _: None)
     assert cli.main(["weights", "fetch", "test_resnet"]) == 3
     err = capsys.readouterr().err
     assert f"{NAME}: the weights could not be fetched (LocalEntryNotFoundError: No route to the hub); check" in err
     assert err.count("\n") == 1
     assert not (tmp_path / "data").exists()
+
+
+def test_without_a_network_one_sentence_comes_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setenv("TIPPINGPOINT_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(fetching, "getproxies", dict)
+    assert cli.main(["weights", "fetch", "test_resnet"]) == 3
+    told = capsys.readouterr().err
+    assert f"{NAME}: the weights could not be fetched (huggingface.co is not found from here: Name or service" in told
+    assert told.count("\n") == 1, "no word of attempts"
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
+    assert not (tmp_path / "data").exists()
+    monkeypatch.setattr(fetching, "getproxies", lambda: {"https": "http://proxy:3128"})
+    assert fetching._unreachable("https://huggingface.co") is None, "then the proxy knows"

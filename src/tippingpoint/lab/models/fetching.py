@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import logging
 import os
+import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import timm
 from safetensors import SafetensorError, safe_open
@@ -68,15 +74,48 @@ def fetch_weights(name: str, to: str | Path | None = None) -> dict[str, Any]:
 
 def _download(full: str) -> nn.Module:
     """Return a model with its published weights."""
-    try:
-        model: nn.Module = timm.create_model(full, pretrained=True)
-    except Exception as error:  # what a network, a hub and their libraries raise has no common base
-        reason = (str(error).strip().splitlines() or [""])[0].rstrip(".")[:200]
-        raise EnvironmentFault(
-            f"{full}: the weights could not be fetched ({type(error).__name__}: {reason}); check the connection, or "
-            "name a file of weights in the study instead of 'hub'."
-        ) from error
+    with _hub() as unreachable:
+        try:
+            model: nn.Module = timm.create_model(full, pretrained=True)
+        except Exception as error:  # what a network, a hub and their libraries raise has no common base
+            said = (str(error).strip().splitlines() or [""])[0].rstrip(".")[:200]
+            reason = unreachable or f"{type(error).__name__}: {said}"
+            raise EnvironmentFault(
+                f"{full}: the weights could not be fetched ({reason}); check the connection, or name a file of weights "
+                "in the study instead of 'hub'."
+            ) from error
     return model
+
+
+@contextmanager
+def _hub() -> Iterator[str | None]:
+    """Let huggingface_hub look into its cache alone where the hub cannot be found; give the reason, or None.
+
+    Otherwise it would try again for more than a minute, and tell of every attempt.
+    """
+    from huggingface_hub import constants
+
+    unreachable, logger = _unreachable(constants.ENDPOINT), logging.getLogger("huggingface_hub")
+    before = constants.HF_HUB_OFFLINE, logger.level
+    constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE or unreachable is not None
+    logger.setLevel(logging.ERROR)
+    try:
+        yield unreachable
+    finally:
+        constants.HF_HUB_OFFLINE = before[0]
+        logger.setLevel(before[1])
+
+
+def _unreachable(endpoint: str) -> str | None:
+    """Return why nobody here knows the address of the hub; None where it is known, or a proxy is asked for it."""
+    host = urlsplit(endpoint).hostname or endpoint
+    if getproxies():
+        return None
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        return f"{host} is not found from here: {error.strerror or error}"
+    return None
 
 
 def _write(model: nn.Module, full: str, path: Path) -> None:

@@ -56,7 +56,7 @@ def check_guidance(
 def _called(spec: Mapping[str, Any]) -> str:
     if "timm" in spec:
         return str(spec["timm"])
-    return f"the DeiT of {spec['heads']} heads" + (
+    return f"the DeiT of {spec['heads']} head{'s' if spec['heads'] != 1 else ''}" + (
         " with a distillation token" if spec.get("distillation_token") else ""
     )
 
