@@ -297,6 +297,22 @@ def test_a_point_of_the_map_tells_its_runs(
     assert (lightest[theme] in fills, lightest["dark" if theme == "light" else "light"] in fills) == (True, False)
 
 
+def test_on_a_phone_the_box_leaves_the_point_in_sight(opened: Callable[..., Watched], report: Path) -> None:
+    shown = opened(report, viewport={"width": 360, "height": 760}).ready()
+    for place in (0, 3):
+        mark = shown.locator("#compared use[data-runs]").nth(place)
+        for block in ("start", "end"):  # the point at the head of the screen, and at its foot
+            mark.evaluate("(one, block) => one.scrollIntoView({ block })", block)
+            spot = mark.bounding_box()
+            shown.mouse.move(spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2)
+            shown.wait_for_selector("#tip:not([hidden])")
+            box = shown.locator("#tip").bounding_box()
+            assert spot["y"] + spot["height"] <= box["y"] or box["y"] + box["height"] <= spot["y"]
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= 760
+            shown.mouse.move(2, 2)
+
+
 def test_the_table_is_searched_sorted_and_downloaded(
     opened: Callable[..., Watched], report: Path, analysis: Analysis
 ) -> None:

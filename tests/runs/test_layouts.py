@@ -81,6 +81,13 @@ def test_other_columns_are_results_where_that_is_said(tmp_path: Path) -> None:
     assert "params.top5" not in frame
 
 
+def test_whole_numbers_are_written_as_such(mixed: Runs, tmp_path: Path) -> None:
+    lines = save_runs(mixed, tmp_path / "runs.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[1] == "scratch,,225,14240,1,0.25,1.5"
+    rows = save_runs(mixed, tmp_path / "runs.jsonl").read_text(encoding="utf-8").splitlines()
+    assert '"n_pretrain": 225, "n_params": 14240' in rows[0]
+
+
 def test_a_dataset_has_a_card_that_names_its_file(mixed: Runs, tmp_path: Path) -> None:
     folder = save_runs(mixed, tmp_path / "dataset", "huggingface")
     same(tp.read_runs(folder), mixed)

@@ -17,6 +17,7 @@ import pandas as pd
 
 from tippingpoint.report.markup import Cell, Html, details, paragraph, safe, section, table
 from tippingpoint.report.words import counted
+from tippingpoint.runs.layouts import whole_numbers
 
 if TYPE_CHECKING:
     from tippingpoint.report.analysis import Analysis
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "data"]
 
 FEW_ROWS = 20
-MOST_WHOLE = 2**53
 COLUMNS = (
     "recipe", "stage", "upstream", "downstream", "n_pretrain", "n_params", "student", "teacher", "n_finetune",
     "subset_seed", "seed", "error", "cross_entropy", "cross_entropy_calibrated", "scored_on", "wall_s",
@@ -63,19 +63,9 @@ def data(analysis: Analysis, room: int) -> Html:
     )
 
 
-def _whole(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with whole numbers as such, though some of a column are missing (225, not 225.0)."""
-    table = frame.copy()
-    for name in table.select_dtypes("float"):
-        values = table[name].dropna()
-        if len(values) and (values == values.round()).all() and values.abs().max() < MOST_WHOLE:
-            table[name] = table[name].astype("Int64")
-    return table
-
-
 def _download(frame: pd.DataFrame, room: int) -> Html:
     """Return a link that holds the table, compressed: all of it, or its main columns; a sentence where neither fits."""
-    table, count = _whole(frame), counted(len(frame), "run")
+    table, count = whole_numbers(frame), counted(len(frame), "run")
     few = "The page has the main columns; the whole table is the file that the page was made from."
     main = [name for name in COLUMNS if name in frame]
     for part, words in ((table, ""), (table[main], few)):

@@ -29,11 +29,12 @@ from tippingpoint.runs.reading import read_runs
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LAYOUTS", "save_runs"]
+__all__ = ["LAYOUTS", "save_runs", "whole_numbers"]
 
 Layout = Literal["plain", "mlflow", "wandb", "huggingface"]
 LAYOUTS: tuple[Layout, ...] = ("plain", "mlflow", "wandb", "huggingface")
 ENDINGS = (".csv", ".jsonl", ".parquet")
+_MOST_WHOLE = 2**53
 # Of the Hub: how many rows a dataset has, in words that its search knows.
 _COUNTS = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -70,7 +71,7 @@ def save_runs(runs: Any, path: str | Path, layout: Layout = "plain", *, measured
         The file cannot be written.
     """
     target = Path(path)
-    table = read_runs(runs).frame
+    table = whole_numbers(read_runs(runs).frame)
     _check(target, layout, measured, [str(name) for name in table.columns])
     results = [name for name in table.columns if name in (*MEASURED, *measured)]
     if layout == "huggingface":
@@ -80,6 +81,16 @@ def save_runs(runs: Any, path: str | Path, layout: Layout = "plain", *, measured
     if layout != "plain":
         table = _mlflow(table, results) if layout == "mlflow" else _wandb(table, results)
     return write_atomic(target, _content(table, target))
+
+
+def whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns of whole numbers are such, though some cells are missing (225, not 225.0)."""
+    table = table.copy()
+    for name in table.select_dtypes("float"):
+        values = table[name].dropna()
+        if len(values) and (values == values.round()).all() and values.abs().max() < _MOST_WHOLE:
+            table[name] = table[name].astype("Int64")
+    return table
 
 
 def _check(path: Path, layout: str, measured: Sequence[str], columns: Sequence[str]) -> None:
@@ -138,18 +149,13 @@ def _mlflow(table: pd.DataFrame, results: Sequence[str]) -> pd.DataFrame:
     head = pd.DataFrame({"run_id": _identifiers(table), "experiment_id": "0", "status": "FINISHED",
                          "artifact_uri": "", "start_time": "", "end_time": ""}, index=range(count))  # fmt: skip
     settings = [name for name in table.columns if name not in results]
-    text = [{name: _plain(value) for name, value in row.items()} for row in _rows(table[settings])]
+    text = [{name: str(value) for name, value in row.items()} for row in _rows(table[settings])]
     parts = [
         head,
         table[list(results)].add_prefix("metrics."),
         pd.DataFrame(text, columns=settings, index=range(count)).add_prefix("params."),
     ]
     return pd.concat(parts, axis=1)
-
-
-def _plain(value: Any) -> str:
-    """Return a parameter as text: a whole number without a point."""
-    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else str(value)
 
 
 def _wandb(table: pd.DataFrame, results: Sequence[str]) -> pd.DataFrame:

@@ -36,6 +36,7 @@ function shortNumber(text) {
 // ---- the runs behind a point ----------------------------------------------------------------------------------------
 
 const NEAR = 14; // pixels
+const NARROW = 560; // below this a window is a phone's
 
 /** Return what stands in the box beside a point: one run in full, or one line for each of several. */
 function described(runs, places, target) {
@@ -121,8 +122,11 @@ class Figure {
     const { width, height } = tip.getBoundingClientRect();
     const room = { x: document.documentElement.clientWidth, y: innerHeight };
     const left = spot.x + 14 + width < room.x ? spot.x + 14 : spot.x - 14 - width;
+    // On a phone it would cover the figure: there it stands at the foot of the screen, or at its head.
+    const foot = room.y - height - 4;
+    const top = room.x >= NARROW ? spot.y - height / 2 : spot.y + 24 < foot ? foot : 4;
     tip.style.left = `${Math.max(4, Math.min(left, room.x - width - 4))}px`;
-    tip.style.top = `${Math.max(4, Math.min(spot.y - height / 2, room.y - height - 4))}px`;
+    tip.style.top = `${Math.max(4, Math.min(top, foot))}px`;
   }
 
   ring(mark) {
