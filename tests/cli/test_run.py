@@ -232,7 +232,7 @@ def test_overlap_and_imbalance_are_told_and_kept(capsys: pytest.CaptureFixture[s
     assert notes == [
         "./mine: The classes are unequal: 'a' has 30 images and 'b' has 60, 2 times as many; "
         "subsets keep these shares.",
-        "1 training image of ./mine is also a test image of ./mine (by number from 0: 23 is 2).",
+        "1 training image of ./mine is also a test image of ./mine (train/a/3.png is test/a/leak.png).",
     ]
     progress = json.loads(Path("studies/smoke/progress.json").read_text(encoding="utf-8"))
     assert progress["notes"] == notes
