@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -10,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import tippingpoint
 from tippingpoint.report import Analysis, analyse
-from tippingpoint.report.canvas import SERIES
+from tippingpoint.report.canvas import SERIES, SHADES
 from tippingpoint.report.figures import draw, figure_bytes
 from tippingpoint.report.figures_checks import (
     Foretold,
@@ -325,3 +328,15 @@ def test_a_crossing_is_written_as_the_answer_writes_it(laws_hold: bool, said: st
     shown = panel(crossings=(Crossing(3338.0, 1780.0, 3570.0, True),), laws_hold=laws_hold)
     (axes,) = draw(shown).axes
     assert said in [text.get_text() for text in axes.texts]
+
+
+def test_shades_grow_lighter_all_the_way_in_both_themes() -> None:
+    style = (Path(tippingpoint.__file__).parent / "report" / "style.css").read_text(encoding="utf-8")
+    pairs = re.findall(r"--shade-\d: light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", style)
+    assert [light for light, _ in pairs] == list(SHADES)
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    for shades in zip(*pairs, strict=True):
+        luminance = np.array([float(weights @ _linear(shade)) for shade in shades])
+        assert (np.diff(luminance) > 0).all()
+    ink = float(weights @ _linear("#e9edf2"))  # of lines and words over the dark theme's shades
+    assert (ink + 0.05) / (luminance[-1] + 0.05) >= 3
