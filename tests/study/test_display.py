@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from tippingpoint.study.display import Snapshot, _panel, one_line
+from tippingpoint.study.display import Quiet, Snapshot, _panel, one_line
+from tippingpoint.study.execute import run_study
+from tippingpoint.study.grid import build_grid
+from tippingpoint.study.load import Study
 
 COUNTS = {"done": 12, "running": 2, "todo": 57, "failed": 1, "blocked": 0}
 RUNNING = (("scratch 1 heads 480 images block 0/0", 3, 30), ("distilled 2 heads -> digits[6-9] 40 block 1/1", 0, 6))
@@ -37,3 +42,23 @@ def test_every_running_cell_has_a_line_of_its_own() -> None:
 @pytest.mark.parametrize(("eta", "words"), [(None, "estimating the time left"), (59.0, "about 59 s left")])
 def test_no_time_is_told_before_there_is_one(eta: float | None, words: str) -> None:
     assert one_line(Snapshot("s", "running", COUNTS, (), eta, 1.0)).endswith(words)
+
+
+class Watch(Quiet):
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def update(self, look: Callable[[], Snapshot]) -> None:
+        self.seen.append(one_line(look()))
+
+
+def test_a_run_of_some_cells_counts_those(
+    load: Callable[..., Study], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Else a run within a budget would seem to end half way."""
+    study, watch = load(), Watch()
+    keys = [list(build_grid(study).cells)[:1], []]
+    slow = {**environment, "STUB_SLEEP": "0.5"}
+    run_study(study, tmp_path / "s", workers=1, environment=slow, display=watch, choose=lambda: keys.pop(0))
+    assert watch.seen[0].startswith("stub: 0/1 cells done, 1 running;")
+    assert watch.seen[-1].startswith("stub: 1/1 cells done;")

@@ -31,6 +31,8 @@ class Snapshot:
         Seconds until the end; None while it is too early to say.
     wall_s : float
         Seconds since this run began.
+    left_out : int
+        Cells to do that this run was not asked for; the others are the whole of its progress.
     """
 
     name: str
@@ -39,6 +41,12 @@ class Snapshot:
     running: tuple[tuple[str, int, int], ...]
     eta_s: float | None
     wall_s: float
+    left_out: int = 0
+
+    @property
+    def total(self) -> int:
+        """Cells of this run."""
+        return sum(self.counts.values()) - self.left_out
 
 
 class Display(Protocol):
@@ -76,7 +84,7 @@ def _left(snapshot: Snapshot) -> str:
 def one_line(snapshot: Snapshot) -> str:
     """Return how things stand in one line."""
     counts = snapshot.counts
-    parts = [f"{snapshot.name}: {counts['done']}/{sum(counts.values())} cells done"]
+    parts = [f"{snapshot.name}: {counts['done']}/{snapshot.total} cells done"]
     parts += [f"{counts[state]} {state}" for state in ("running", "failed", "blocked") if counts[state]]
     return f"{', '.join(parts)}; {duration(snapshot.wall_s)} so far, {_left(snapshot)}"
 
@@ -157,7 +165,7 @@ def _panel(snapshot: Snapshot) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    total = max(1, sum(snapshot.counts.values()))
+    total = max(1, snapshot.total)
     bar = Table.grid()  # a bar alone does not end its line
     bar.add_row(ProgressBar(total=total, completed=snapshot.counts["done"], width=60))
     table = Table.grid(padding=(0, 2))

@@ -334,6 +334,7 @@ class _Run:
             running=tuple((cells[key].label, *steps) for key, steps in self.running.steps.items()),
             eta_s=self.throughput.remaining(waiting, shares, self.workers) if left else 0.0,
             wall_s=time.monotonic() - self.started,
+            left_out=counts["todo"] - len(waiting),
         )
 
     def _tick(self) -> None:
@@ -342,7 +343,6 @@ class _Run:
             self._publish("running")
         elif now >= self._next_progress:
             self._write_progress(self._snapshot("running"))
-        self.running.publish()
         self.display.update(lambda: self._snapshot("running"))
 
     def _publish(self, state: str) -> int:
@@ -370,6 +370,7 @@ class _Run:
             "notes": self.about_images,
         }
         write_progress(self.root, {**told, **self.machine})
+        self.running.publish()  # with it, so that both tell of the same cells
         self._next_progress = time.monotonic() + PROGRESS_EVERY
 
     def _end(self, state: str) -> Outcome:
