@@ -198,7 +198,7 @@ def test_a_backtest_foretells_the_largest_scale_without_it(analysis: Analysis) -
     assert panel is not None
     images, models = panel.groups
     assert images.label.startswith("from 16,000 pretraining images: RMSLE 0.")
-    assert models.label.startswith("from 200,000 model size (parameters): RMSLE 0.")
+    assert models.label.startswith("from 200,000 parameters: RMSLE 0.")
     assert set(analysis.frame.loc[images.rows, "n_pretrain"]) == {16_000}
     np.testing.assert_allclose(images.predicted, images.observed, rtol=0.15)
     changed = analysis.frame.copy()

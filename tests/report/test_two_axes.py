@@ -49,6 +49,13 @@ def test_the_section_shows_and_says_each_map(text: str, analysis: Analysis) -> N
     assert 'href="#axes"' in page(analysis)
 
 
+def test_sizes_are_counted_as_people_say_them(analysis: Analysis) -> None:
+    text = page(analysis)
+    assert "No row for 13,200 parameters: only scratch was run" in text
+    assert "from 200,000 parameters: RMSLE" in text
+    assert not re.search(r"\d model size", text)
+
+
 def test_its_colours_follow_the_theme(text: str) -> None:
     drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.S))
     assert not any(shade in drawn.lower() for shade in SHADES)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tippingpoint.files import dump_json
 from tippingpoint.report.markup import Cell, Html, paragraph, safe, section, table
-from tippingpoint.report.words import axis_words, exact_size, joined, number, percent
+from tippingpoint.report.words import count_words, exact_size, joined, number, percent
 
 if TYPE_CHECKING:
     from tippingpoint.report.planner import Offer, Plan
@@ -31,7 +31,7 @@ def advice(plans: tuple[Plan, ...]) -> Html:
     plan = plans[0]
     sizes = plan.middle
     offers = sorted(plan.at(sizes), key=lambda offer: offer.value)
-    where = joined(f"{exact_size(size)} {axis_words(axis)}" for axis, size in sizes.items())
+    where = joined(f"{exact_size(size)} {count_words(axis)}" for axis, size in sizes.items())
     text = (
         "Which recipe to expect the least from, at sizes and prices of your own. Each recipe has its law, fitted to "
         f"all its runs; the {percent(plan.level)} intervals are of the expected value, and the share of draws says "

@@ -14,7 +14,7 @@ import pandas as pd
 
 from tippingpoint.report.figures_data import label_of
 from tippingpoint.report.figures_scaling import place_of
-from tippingpoint.report.words import axis_words, exact_size, target_words
+from tippingpoint.report.words import axis_words, count_words, exact_size, target_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -195,7 +195,7 @@ def backtest_panel(analysis: Analysis, result: LawResult) -> MatchPanel | None:
         with np.errstate(divide="ignore", invalid="ignore"):
             score = float(np.sqrt(np.mean(np.log(predicted / seen) ** 2)))
         held = sizes[fold.held][:, result.axes.index(fold.name)].min()
-        label = f"from {exact_size(float(held))} {axis_words(fold.name)}: RMSLE {score:.2f}"
+        label = f"from {exact_size(float(held))} {count_words(fold.name)}: RMSLE {score:.2f}"
         groups.append(Foretold(label, seen, predicted, part.index.to_numpy(dtype=np.intp)[fold.held]))
     if not groups:
         return None

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tippingpoint.report.figures_data import CURVE_POINTS, label_of
-from tippingpoint.report.words import axis_words, exact_size
+from tippingpoint.report.words import axis_words, count_words, exact_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def law_panels(
         if other in part and part[other].nunique() > 1:
             largest = float(part[other].max())
             part = part[part[other] == largest]
-            note = f"at {exact_size(largest)} {axis_words(other)}"
+            note = f"at {exact_size(largest)} {count_words(other)}"
         series = _series(result, part, along, analysis.level if level is None else level)
         if series:  # else no two of its runs differ along the axis alone
             panels.append(LawPanel(place_of(result), axis_words(along), label_of(target), note, series))

@@ -10,6 +10,7 @@ from tippingpoint.report.words import (
     amount,
     axis_words,
     better,
+    count_words,
     exact_size,
     favour,
     interval,
@@ -49,13 +50,13 @@ LINES = 15
 def range_words(finding: Finding) -> str:
     """Return the range of sizes that was studied (``250 to 16,000 pretraining images``)."""
     sizes = finding.sizes
-    words = axis_words(finding.look.along)
+    words = count_words(finding.look.along)
     return f"{exact_size(sizes[0])} to {exact_size(sizes[1])} {words}" if sizes else words
 
 
 def _crossing_words(finding: Finding, place: int, level: float) -> str:
     value, low, high, inside = finding.crossings[place]
-    text = f"{size(value)} {axis_words(finding.look.along)} ({interval(low, high, level=level)})"
+    text = f"{size(value)} {count_words(finding.look.along)} ({interval(low, high, level=level)})"
     return text if inside else f"{text[:-1]}, outside the sizes that were run)"
 
 
@@ -141,7 +142,7 @@ def stationary_sentence(finding: Finding, level: float = 0.9) -> str:
     if value is None or not finding.sizes[0] <= value <= finding.sizes[1]:
         return ""
     low, high = turn.get("interval") or (None, None)
-    words = axis_words(finding.look.along)
+    words = count_words(finding.look.along)
     return f"The fitted difference turns at about {size(value)} {words} ({interval(low, high, level=level)})."
 
 
@@ -173,7 +174,7 @@ def ends_sentence(finding: Finding) -> str:
         return ""
     sizes = [exact_size(round(float(curve[look.along].iloc[place]))) for place in (0, -1)]
     told = [better(float(curve["difference"].iloc[place]), look.recipes, look.target) for place in (0, -1)]
-    return f"By the fitted laws {told[0]} at {sizes[0]} {axis_words(look.along)}, and {told[1]} at {sizes[1]}."
+    return f"By the fitted laws {told[0]} at {sizes[0]} {count_words(look.along)}, and {told[1]} at {sizes[1]}."
 
 
 def limits(finding: Finding) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from tippingpoint.report.maps import OVER
 from tippingpoint.report.markup import Cell, Html, figure, items, paragraph, safe, section, table
 from tippingpoint.report.spots import runs_behind_map
 from tippingpoint.report.svg import inline_svg
-from tippingpoint.report.words import axis_words, exact_size, interval, joined, percent, size, target_words
+from tippingpoint.report.words import axis_words, count_words, exact_size, interval, joined, percent, size, target_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["two_axes"]
 
 TITLE = "Over two axes"
-WHAT = {"n_params": "parameters", "n_finetune": "fine-tuning images"}
 
 
 def two_axes(analysis: Analysis) -> Html:
@@ -56,7 +55,7 @@ def _map(analysis: Analysis, item: MapFinding) -> Html:
     head = Html(f"<h3>{safe(title[0].upper() + title[1:])}: {safe(where)}</h3>")
     if item.found is None:
         return Html(head + paragraph(f"No diagram: {item.reason}"))
-    failed = [f"No row for {exact_size(at)} {WHAT[item.over]}: {why}" for at, why in item.found.failed]
+    failed = [f"No row for {exact_size(at)} {count_words(item.over)}: {why}" for at, why in item.found.failed]
     words = paragraph(item.found.sentence) + paragraph(item.found.claims) + items(failed)
     both = f'<div class="panels">{_figure(analysis, item, item.found)}<div>{words}</div></div>'
     return Html(head + both + _table(item.found))

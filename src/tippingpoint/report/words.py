@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from tippingpoint.boundary.words import axis_words as count_words  # "53,056 parameters"
 from tippingpoint.boundary.words import target_words
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "amount",
     "axis_words",
     "better",
+    "count_words",
     "duration",
     "favour",
     "flops",
