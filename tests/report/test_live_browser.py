@@ -163,8 +163,8 @@ def test_cells_at_work_move_on_and_stay_where_they_are(
         )
         assert page.locator("#curves .legend li").all_inner_texts() == [
             "a cell, heads=4, 40 pretraining images",
-            "a cell, heads=4, 80 pretraining images, still running",
-            "scratch, heads=4, no images told, still running",
+            "a cell 2, still running",
+            "first, still running",
         ]
         dots = "#curves .plot > svg circle, #curves .legend circle"
         assert page.locator(dots).count() == 4, "a dot ends what is still running"
@@ -180,8 +180,8 @@ def test_cells_at_work_move_on_and_stay_where_they_are(
         assert [row.split("\t") for row in region.locator("tr").all_inner_texts()] == [
             ["training", "state", "step", "training loss"],
             ["a cell, heads=4, 40 pretraining images", "finished", "399", "0.005"],
-            ["a cell, heads=4, 80 pretraining images", "still running", "120", "0.2739"],
-            ["scratch, heads=4, no images told", "still running", "300", "0.1732"],
+            ["a cell 2", "still running", "120", "0.2739"],
+            ["first", "still running", "300", "0.1732"],
         ]
         assert page.evaluate("document.activeElement === document.querySelector('#curves .scroll')")
         publish(root, state="done")

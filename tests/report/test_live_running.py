@@ -90,7 +90,7 @@ def test_curves_of_running_cells_stand_beside_the_finished(serve: Serve, tmp_pat
     (panel,) = ask(server, "/curves.json").json["panels"]
     done, running = panel["series"]
     assert (done["name"], done["running"]) == ("a cell, heads=4, 40 pretraining images", False)
-    assert (running["name"], running["running"]) == ("a cell, heads=4, 80 pretraining images", True)
+    assert (running["name"], running["running"]) == ("a cell 2", True)
     points = running["points"]["loss"]
     assert points[-1][:2] == [120.0, pytest.approx(3 / 120**0.5)]
     assert len(points) <= POINTS + 1
@@ -101,13 +101,14 @@ def test_curves_of_running_cells_stand_beside_the_finished(serve: Serve, tmp_pat
 
 def test_a_panel_has_room_for_so_many() -> None:
     finished = {f"{place}": Curve("pretrained", f"m{place}", (1.0, 0.0), [[1.0, 2.0]]) for place in range(CURVES + 3)}
-    running = [Curve("pretrained", f"r{place}", (1.0, 0.0), [[1.0, 2.0]]) for place in range(RUNNING + 2)]
-    early = Curve("finetuned", "early", (1.0, 1.0), [])
+    curve = Curve("pretrained", "r", (1.0, 0.0), [[1.0, 2.0]])
+    running = [(f"cell {place}", curve) for place in range(RUNNING + 2)]
+    early = ("early", Curve("finetuned", "early", (1.0, 1.0), []))
     (panel,) = curve_series(finished, [*running, early])
     assert [one["running"] for one in panel["series"]] == [False] * CURVES + [True] * RUNNING
     assert (panel["left_out"], panel["running_left_out"]) == (3, 2)
     (alone,) = curve_series({}, running[:1])
-    assert [(one["name"], one["running"]) for one in alone["series"]] == [("r0, 1 pretraining images", True)]
+    assert [(one["name"], one["running"]) for one in alone["series"]] == [("cell 0", True)]
 
 
 def test_the_curve_to_draw_does_not_depend_on_which_ended_first(tmp_path: Path) -> None:

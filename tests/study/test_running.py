@@ -21,7 +21,7 @@ from test_public import STUDY as PUBLIC
 import tippingpoint
 from tippingpoint.errors import StoreError
 from tippingpoint.runs.curves import read_curves
-from tippingpoint.study import running
+from tippingpoint.study import execute, running
 from tippingpoint.study.claims import Runner
 from tippingpoint.study.curves import write_curves
 from tippingpoint.study.display import Quiet, Snapshot
@@ -71,8 +71,10 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 
 def telling(root: Path, study: Study, runner: str = "me") -> Running:
-    """Return what tells of a study whose cells are finished, as far as `finish` made them."""
-    return Running(Store(root, write=True), runner, build_grid(study).cells, "toys[0-4]")
+    """Return what tells of the cells of a study, for a run that is at work."""
+    told = Running(Store(root, write=True), runner, build_grid(study).cells, "toys[0-4]")
+    told.open(())
+    return told
 
 
 def finish(root: Path, keys: Iterable[str], points: int = 3) -> None:
@@ -108,7 +110,7 @@ class Watching(Quiet):
 def test_a_run_tells_of_its_cells_and_leaves_nothing(
     load: Load, tmp_path: Path, environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "EVERY", 0.1)
+    monkeypatch.setattr(execute, "PROGRESS_EVERY", 0.1)
     root = tmp_path / "study"
     seen = Watching(root)
     slow = {**environment, "STUB_SLEEP": "2.5"}
@@ -160,7 +162,10 @@ def test_a_killed_run_leaves_what_the_next_one_takes_away(
     assert len(read_curves(root)) == outcome.trained + outcome.reused
 
 
-def test_a_run_that_ends_early_is_not_at_work(load: Load, tmp_path: Path, environment: Environment) -> None:
+def test_a_run_that_ends_early_is_not_at_work(
+    load: Load, tmp_path: Path, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "PROGRESS_EVERY", 0.1)
     root = tmp_path / "study"
 
     class Interrupt(Watching):
@@ -169,7 +174,9 @@ def test_a_run_that_ends_early_is_not_at_work(load: Load, tmp_path: Path, enviro
             if self.at_work:
                 raise KeyboardInterrupt
 
-    outcome = run_study(load(STUDY), root, workers=2, display=Interrupt(root), environment=environment)
+    outcome = run_study(
+        load(STUDY), root, workers=2, display=Interrupt(root), environment={**environment, "STUB_SLEEP": "1"}
+    )
     assert outcome.state == "interrupted"
     assert list((root / "running").iterdir()) == []
 
@@ -180,7 +187,6 @@ def test_a_run_that_ends_early_is_not_at_work(load: Load, tmp_path: Path, enviro
 def test_cells_at_work_are_told_in_the_order_they_began(load: Load, tmp_path: Path) -> None:
     told = telling(tmp_path, load())
     first, second, *_ = told.cells
-    told.open(())
     told.begin(first)
     told.begin(second)
     told.step(
@@ -194,11 +200,11 @@ def test_cells_at_work_are_told_in_the_order_they_began(load: Load, tmp_path: Pa
     assert (two["key"], two["done"], two["total"]) == (second, 0, told.cells[second].estimate.n_steps)
     assert two["step"] == two["loss"] == two["ce"] == []
     told.leave(first)
-    told._next = 0.0
     told.publish()
     assert [cell["key"] for cell in json.loads(told.path.read_text())["cells"]] == [second]
     told.close()
-    assert not told.path.exists()
+    told.publish()
+    assert not told.path.exists(), "nothing is at work any more"
 
 
 def test_every_kind_of_cell_can_be_told(load: Load, tmp_path: Path) -> None:
@@ -227,6 +233,7 @@ def test_of_many_cells_only_some_curves_are_told(load: Load, tmp_path: Path) -> 
 
 
 def test_finished_curves_are_only_added(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "SELDOM", 1e9)
     told = telling(tmp_path, load())
     keys = list(told.cells)[:6]
     finish(tmp_path, keys)
@@ -287,7 +294,6 @@ def test_a_disk_that_refuses_is_one_sentence(load: Load, tmp_path: Path) -> None
     with pytest.raises(StoreError, match=rf"^{told.curves}: cannot be written \(Is a directory\); free room"):
         told.publish()
     told.store.root.rename(tmp_path.with_name("moved"))
-    told._next = 0.0
     with pytest.raises(StoreError, match="has vanished under the run"):
         told.publish()
     assert not tmp_path.exists(), "nothing is made anew"

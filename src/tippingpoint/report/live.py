@@ -117,7 +117,7 @@ class LiveStudy:
         """Return the training curves of finished cells that are published, and of cells at work."""
         with self._lock:
             finished = best_of(self.reader.curves.value or {}, self.reader.telling.finished)
-            return {"panels": curve_series(finished, [cell.curve for cell in self.reader.at_work])}
+            return {"panels": curve_series(finished, [(cell.label, cell.curve) for cell in self.reader.at_work])}
 
     def answer(self) -> dict[str, Any]:
         """Return the answer so far."""

@@ -156,6 +156,9 @@ class Curve(NamedTuple):
     points: list[list[float]]
 
 
+Named = tuple[str, Curve]
+
+
 def curve_of(told: Mapping[str, Any]) -> Curve:
     """Return the curve of a line of ``curves.jsonl`` or of a cell at work; one of `BROKEN` where it is none."""
     model = _model(*(text_of(told.get(name), 120) for name in ("recipe", "student", "teacher")))
@@ -236,15 +239,15 @@ def _thinned(points: list[list[float]]) -> list[list[float]]:
     return points if every <= 1 else [*points[:-1:every], points[-1]]
 
 
-def curve_series(chosen: Mapping[str, Curve], running: Sequence[Curve] = ()) -> list[dict[str, Any]]:
+def curve_series(chosen: Mapping[str, Curve], running: Sequence[tuple[str, Curve]] = ()) -> list[dict[str, Any]]:
     """Return training curves by stage, as `panels` does scores.
 
     Parameters
     ----------
     chosen : mapping
         What `read_curves` returned.
-    running : sequence of Curve, optional
-        Those of cells at work, as far as they are.
+    running : sequence of (str, Curve), optional
+        The labels of cells at work, and their curves so far.
 
     Returns
     -------
@@ -252,15 +255,16 @@ def curve_series(chosen: Mapping[str, Curve], running: Sequence[Curve] = ()) -> 
         One panel for each stage, of the target ``loss``; at most 12 curves of finished trainings and then 6 of running
         ones, whose series say ``running``.
     """
-    stages: dict[str, tuple[list[Curve], list[Curve]]] = {}
-    for place, curves in enumerate((chosen.values(), running)):
-        for curve in curves:
+    stages: dict[str, tuple[list[Named], list[Named]]] = {}
+    finished = [(f"{curve.model}, {_images(curve.rank)}", curve) for curve in chosen.values()]
+    for place, named in enumerate((finished, running)):
+        for name, curve in named:
             if curve.points:
-                stages.setdefault(curve.stage, ([], []))[place].append(curve)
+                stages.setdefault(curve.stage, ([], []))[place].append((name, curve))
     return [_curve_panel(stage, *groups) for stage, groups in stages.items()]
 
 
-def _curve_panel(stage: str, finished: Sequence[Curve], running: Sequence[Curve]) -> dict[str, Any]:
+def _curve_panel(stage: str, finished: Sequence[Named], running: Sequence[Named]) -> dict[str, Any]:
     drawn = [*finished[:CURVES], *running[:RUNNING]]
     return {
         "title": {"finetuned": "Fine-tuning", "pretrained": "Pretraining"}.get(stage, stage),
@@ -269,12 +273,12 @@ def _curve_panel(stage: str, finished: Sequence[Curve], running: Sequence[Curve]
         "targets": {"loss": "training loss"},
         "series": [
             {
-                "name": f"{curve.model}, {_images(curve.rank)}",
+                "name": name,
                 "recipe": place,
                 "running": place >= len(finished[:CURVES]),
                 "points": {"loss": [[step, loss, loss, loss, 1] for step, loss in curve.points]},
             }
-            for place, curve in enumerate(drawn)
+            for place, (name, curve) in enumerate(drawn)
         ],
         "left_out": max(0, len(finished) - CURVES),
         "running_left_out": max(0, len(running) - RUNNING),

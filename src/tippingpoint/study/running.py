@@ -37,8 +37,7 @@ __all__ = ["FOLDER", "RUNNING_VERSION", "Running", "left_by_dead_runs"]
 
 FOLDER = "running"
 RUNNING_VERSION = 1  # of <runner>.json
-EVERY = 2.0  # seconds between two writings
-SELDOM = 20  # times as long as a writing took passes before the next
+SELDOM = 20  # times as long as a writing of finished curves took passes before the next
 DRAWN = 50  # cells at work whose curves are told; of the others the steps
 AT_ONCE = 25  # finished curves in one writing: a tenth of a second, for which nothing else is done
 _CURVES = ".curves.jsonl"
@@ -84,7 +83,8 @@ class Running:
         self.steps: dict[str, tuple[int, int]] = {}
         self._drawn: dict[str, Mapping[str, Any]] = {}
         self._finished: deque[str] = deque()
-        self._next = 0.0
+        self._next = 0.0  # when finished curves may be written again
+        self._open = False
 
     def open(self, done: Sequence[str]) -> None:
         """Remove what dead runs told of cells at work; publish in time the curves that no file has of cells done."""
@@ -94,6 +94,7 @@ class Running:
                     path.unlink(missing_ok=True)
         published = _keys_in(self.store.root / CURVES) if done else set()
         self._finished.extend(key for key in done if key not in published)
+        self._open = True
 
     # --- what becomes of cells ---
 
@@ -118,22 +119,22 @@ class Running:
     # --- telling ---
 
     def publish(self) -> None:
-        """Write both files, unless that was done just now.
+        """Write both files, finished curves not too often; without effect unless the run is at work.
 
         Raises
         ------
         StoreError, EnvironmentFault
             The disk refuses, or the study has vanished.
         """
-        if time.monotonic() < self._next:
+        if not self._open:
             return
-        begun = time.monotonic()
         self.store.require()
         told = [self._told(key, drawn=place < DRAWN) for place, key in enumerate(self.steps)]
         write_atomic(self.path, dump_json({"schema_version": RUNNING_VERSION, "cells": told}) + "\n")
-        self._append()
-        ended = time.monotonic()
-        self._next = ended + max(EVERY, SELDOM * (ended - begun))
+        if (begun := time.monotonic()) >= self._next:
+            self._append()
+            ended = time.monotonic()
+            self._next = ended + SELDOM * (ended - begun)
 
     def _told(self, key: str, *, drawn: bool) -> dict[str, Any]:
         """Return what is told of a cell at work."""
@@ -159,6 +160,7 @@ class Running:
 
     def close(self) -> None:
         """Say that nothing is at work any more."""
+        self._open = False
         with contextlib.suppress(OSError):  # passed over by its age where it cannot be removed
             self.path.unlink(missing_ok=True)
 
