@@ -98,8 +98,8 @@ def test_a_model_that_comes_later_is_measured_alone(load: Load, study_text: str,
 
 def test_a_plan_measures_and_writes_nothing(load: Load, study_text: str, tmp_path: Path) -> None:
     study = load(study_text, *AUTO)
-    planned = plan_study(study, tmp_path / "none")
-    assert len(probed(study)) == 3
+    planned = plan_study(study, tmp_path / "none", devices=("cuda:1",))
+    assert probed(study) == [(heads, "cuda:1") for heads in (1, 2, 4)], "where the study would train"
     assert not (tmp_path / "none").exists()
     assert not [note for note in planned.notes if "precision" in note]
     for options in ({"timing": False}, {"rate": 1e12}):

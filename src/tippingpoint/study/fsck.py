@@ -1,4 +1,4 @@
-"""Checks all that a study directory holds, and mends it on request.
+"""Checks the cells and the index of a study directory, and mends them on request.
 
 Every cell is read in full: its files are there, their hashes match what was recorded when it was committed, JSON is
 well formed and weights are laid out as their header says. The index is held against the directories, which are the

@@ -236,7 +236,7 @@ def plan_study(
     _check_price(price, gpu=None if rate else machines is not None or devices[0] != "cpu")
     study = with_precision(study, Path(root))
     stated = _throughput(rate, machines)
-    study, assumed = _decided(study, timing=timing and stated is None)
+    study, assumed = _decided(study, devices[0], timing=timing and stated is None)
     grid = build_grid(study)
     store = Store(root)
     done = store.done()
@@ -339,12 +339,12 @@ def _wall_clock(grid: Grid, times: Mapping[str, Span | None], workers: int, done
     return Span(*(makespan(grid, seconds, workers, done=done, only=None) for seconds in ends))
 
 
-def _decided(study: Study, *, timing: bool) -> tuple[Study, list[str]]:
+def _decided(study: Study, device: str, *, timing: bool) -> tuple[Study, list[str]]:
     """Decide about ``precision: auto`` for this plan alone, by a probe where that takes seconds."""
     notes, found = [], dict(study.precision)
     for model, cell in undecided(study).items():
         if timing and cell.estimate.work <= LONGEST_TIMED * cell.estimate.n_steps:
-            found[model] = study.laboratory.probe_precision(cell.task, "cpu")
+            found[model] = study.laboratory.probe_precision(cell.task, device)
         else:
             found[model] = "float32"
             notes = ["precision auto is not decided yet: planned with float32. 'run' measures which is faster first."]
