@@ -85,6 +85,24 @@ def test_the_scale_of_a_public_models_pixels_is_kept(tmp_path: Path) -> None:
         assert torch.equal(again(images), model(images))
 
 
+def test_the_scale_serves_scoring_and_training_in_any_order() -> None:
+    batch = torch.rand(2, 3, 32, 32) * 2 - 1
+    first, second = lived(SPECS[2]), lived(SPECS[2])
+    for model in (first, second):
+        set_normalisation(model, {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.3]})
+    with torch.inference_mode():
+        scored = first(batch)
+    asked = batch.clone().requires_grad_()
+    for model in (first, second):
+        told = model(asked)
+        assert torch.equal(told, scored)
+        told.sum().backward()
+    assert asked.grad is not None
+    wide = first.double()(batch.double())
+    torch.testing.assert_close(wide, scored.double(), rtol=1e-4, atol=1e-5)
+    assert not torch.equal(wide.float(), scored), "in other numbers it is another scale"
+
+
 def test_weights_that_share_one_buffer_or_another_order_of_memory_are_saved(tmp_path: Path) -> None:
     """As an optimiser lays them out that keeps all parameters in one tensor."""
     model = lived(SPECS[2]).to(memory_format=torch.channels_last)

@@ -119,6 +119,9 @@ def test_the_same_image_of_two_subsets_is_augmented_alike() -> None:
     other = Feed(large, augmentation, 5, CPU).batch(torch.tensor([3, 0]), torch.tensor([2, 2]))
     assert torch.equal(one, other)
     assert not torch.equal(one, Feed(small, augmentation, 6, CPU).batch(torch.tensor([0, 1]), torch.tensor([2, 2])))
+    later = Feed(small, augmentation, 5, CPU).batch(torch.tensor([0, 1]), torch.tensor([2, 3]))
+    assert torch.equal(one[0], later[0]), "each image by itself"
+    assert not torch.equal(one[1], later[1]), "and otherwise at every pass"
 
 
 def test_an_array_is_a_view_of_all_its_images() -> None:

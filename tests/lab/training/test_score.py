@@ -71,6 +71,11 @@ def test_temperature_undoes_overconfidence() -> None:
     assert found.cross_entropy_calibrated is not None
     assert found.cross_entropy_calibrated < found.cross_entropy
     assert found.temperature == pytest.approx(temperature, rel=1e-12)
+    # What is scored does not choose its temperature: these images alone would be served best by a far lower one.
+    sure = np.flatnonzero(logits.argmax(1) == labels)
+    other = score(Fixed(logits), images(250)[sure], labels[sure], calibration=(images(250), labels))
+    assert other.temperature == pytest.approx(temperature, rel=1e-12)
+    assert fit_temperature(torch.from_numpy(logits[sure]), labels[sure]) < 0.5 * temperature
 
 
 def test_a_model_is_moved_to_where_its_images_are() -> None:

@@ -51,11 +51,16 @@ class _PixelScale:
 
     def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
+        self._kept: dict[Any, tuple[torch.Tensor, torch.Tensor]] = {}
         self.handle = model.register_forward_pre_hook(self)
 
     def __call__(self, _model: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         batch = arguments[0]
-        mean, std = (_for_channels(batch, value) for value in (self.mean, self.std))
+        key = batch.device, batch.dtype, batch.shape[1]
+        if key not in self._kept:  # sent to a GPU once, for it would be waited for at every step
+            with torch.inference_mode(False):  # what scoring makes must do for training too
+                self._kept[key] = _for_channels(batch, self.mean), _for_channels(batch, self.std)
+        mean, std = self._kept[key]
         return ((batch * 0.5 + (0.5 - mean)) / std, *arguments[1:])
 
 
@@ -63,4 +68,4 @@ def _for_channels(batch: torch.Tensor, values: Sequence[float]) -> torch.Tensor:
     """Return one number a channel, shaped to meet a batch (B, C, H, W)."""
     channels = batch.shape[1]
     told = values if len(values) == channels else [sum(values) / len(values)] * channels
-    return batch.new_tensor(told)[:, None, None]
+    return torch.tensor(told, dtype=batch.dtype, device=batch.device)[:, None, None]
