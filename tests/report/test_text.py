@@ -13,6 +13,7 @@ from tippingpoint.report.looks import Look
 from tippingpoint.report.pairs import PairedSize, PairedTest, Pairs
 from tippingpoint.report.text import (
     beyond_sentence,
+    headline,
     laws_sentence,
     level_sentence,
     probability_sentence,
@@ -89,3 +90,20 @@ def test_level_and_trend_name_the_better_recipe() -> None:
 def test_why_there_is_no_boundary() -> None:
     told = finding("below", [])._replace(boundary=None, reason="Two sizes only.")
     assert regime_sentence(told) == "No boundary could be fitted for error: Two sizes only."
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((-0.01, 0.01), "But at no size do the runs alone tell the two apart: the differences are within their noise."),
+        ((0.01, 0.02), "The runs alone, without a fitted law, establish no change of sides."),
+        ((float("nan"), float("nan")), "The runs alone, without a fitted law, establish no change of sides."),
+    ],
+)
+def test_a_crossing_of_the_laws_that_no_run_shows_is_not_left_alone(ends: tuple[float, float], said: str) -> None:
+    made = finding("below", [(5000, (4000, 6000), True)])
+    sizes = tuple(size._replace(low=ends[0], high=ends[1]) for size in made.pairs.sizes)
+    assert made.boundary is not None
+    made.boundary.measured = ()  # type: ignore[misc]
+    found = SimpleNamespace(primary=made._replace(pairs=made.pairs._replace(sizes=sizes)), level=0.9)
+    assert headline(found).endswith(f"above that scratch is better. {said}")  # type: ignore[arg-type]

@@ -243,6 +243,8 @@ def laws_sentence(finding: Finding) -> str:
 def _measured_sentence(finding: Finding, level: float) -> str:
     """Say where the paired runs change sides without a law, or that they do not."""
     measured = () if finding.boundary is None else finding.boundary.measured
+    if not measured and all(point.low <= 0 <= point.high for point in finding.pairs.sizes):
+        return "But at no size do the runs alone tell the two apart: the differences are within their noise."
     if not measured:
         return "The runs alone, without a fitted law, establish no change of sides."
     places = " and ".join(f"{size(turn.value)} ({interval(*turn.interval, level=level)})" for turn in measured)
