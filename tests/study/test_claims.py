@@ -132,6 +132,17 @@ def test_clocks_that_disagree_free_no_claim(tmp_path: Path, monkeypatch: pytest.
         assert runner.take(KEY)
 
 
+def test_what_removes_goes_by_the_disks_clock_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(tmp_path, "elsewhere-00000000-12-34-0")
+    aside = begin_cell_of(tmp_path, "elsewhere-00000000-12-34-0")
+    monkeypatch.setattr(claims, "time", SimpleNamespace(time=lambda: time.time() + 600))
+    assert collect(tmp_path).orphans == ()
+    with pytest.raises(StoreError, match="a run holds this study"):
+        check_store(tmp_path, repair=True)
+    assert aside.exists()
+    assert not list((tmp_path / "claims").glob(".*"))
+
+
 def test_who_was_held_for_dead_leaves_the_newer_claim_alone(tmp_path: Path) -> None:
     with Runner(tmp_path, "s") as sleeper, Runner(tmp_path, "s") as other:
         assert sleeper.take(KEY)

@@ -32,7 +32,7 @@ from typing import Any, Self
 from tippingpoint.errors import StoreError
 from tippingpoint.study.cell_files import cannot_write
 
-__all__ = ["BEAT", "PATIENCE", "Runner", "holder", "is_dead", "live_runners", "sweep"]
+__all__ = ["BEAT", "PATIENCE", "Runner", "holder", "is_dead", "learn_clock", "live_runners", "sweep"]
 
 BEAT = 5.0  # seconds between two touches of a runner's file
 PATIENCE = 60.0  # seconds without a touch after which a runner on another host is dead
@@ -74,8 +74,17 @@ def _begun(pid: int) -> str | None:
     return "0"
 
 
+def learn_clock(root: Path) -> None:
+    """Look at the clock of a study's disk, for who is no runner and will remove what the dead left."""
+    path = root / "claims" / f".clock-{_host()}-{os.getpid()}"
+    with contextlib.suppress(OSError):
+        _create(path, {})
+        _ahead[os.path.abspath(root)] = path.stat().st_mtime - time.time()
+        path.unlink()
+
+
 def _now(root: Path) -> float:
-    """Return the time by the clock of a study's disk, as far as a runner of this process has seen it."""
+    """Return the time by the clock of a study's disk, as far as this process has looked at it."""
     return time.time() + _ahead.get(os.path.abspath(root), 0.0)
 
 
@@ -124,9 +133,9 @@ def sweep(root: Path) -> list[Path]:
     folder = root / "claims"
     if not folder.is_dir():
         return []
-    claims = [path for path in sorted(folder.iterdir()) if path.suffix != ".json"]
+    claims = [path for path in sorted(folder.iterdir()) if path.suffix[1:].isdigit()]
     runners = [path for path in sorted(folder.glob("*.json")) if is_dead(root, path.stem)]
-    return [path for path in claims if _is_free(root, path)] + runners
+    return [path for path in claims if _is_free(root, path)] + runners + list(folder.glob(".clock-*"))
 
 
 def _is_free(root: Path, claim: Path) -> bool:

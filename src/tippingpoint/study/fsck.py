@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from tippingpoint.errors import InputError, StoreError
 from tippingpoint.files import dump_json
 from tippingpoint.study.cell_files import cannot_write, read_cell, require_known, verify_cell
-from tippingpoint.study.claims import holder
+from tippingpoint.study.claims import holder, learn_clock
 from tippingpoint.study.store import INDEX_VERSION, Store, is_key, set_aside
 
 __all__ = ["Check", "Fault", "check_store", "require_study"]
@@ -129,6 +129,8 @@ def check_store(root: str | Path, *, repair: bool = False) -> Check:
     """
     root = Path(root)
     require_study(root)
+    if repair:
+        learn_clock(root)
     busy = holder(root)
     if repair and busy:
         raise StoreError(f"{root}: a run holds this study ({busy}); wait for it or stop it, then repair.")

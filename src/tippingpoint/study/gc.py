@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from tippingpoint.errors import InputError, StoreError
 from tippingpoint.study.cell_files import cannot_write, runner_of
-from tippingpoint.study.claims import holder, is_dead, sweep
+from tippingpoint.study.claims import holder, is_dead, learn_clock, sweep
 from tippingpoint.study.fsck import require_study
 from tippingpoint.study.running import left_by_dead_runs
 from tippingpoint.study.store import Store, is_key
@@ -102,6 +102,8 @@ def collect(root: str | Path, *, dry_run: bool = False, unreferenced: bool = Fal
     """
     root = Path(root)
     require_study(root)
+    if not dry_run:
+        learn_clock(root)
     busy, notes = holder(root), []
     if busy and unreferenced:
         raise StoreError(f"{root}: a run holds this study ({busy}); wait for it or stop it, then remove cells.")
