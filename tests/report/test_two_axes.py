@@ -19,6 +19,8 @@ from tippingpoint.report.spots import runs_behind_map
 from tippingpoint.report.two_axes import two_axes
 from tippingpoint.report.words import percent
 
+UPSTREAM = "fashion_mnist[0-5]"  # of the simulated study
+
 
 @pytest.fixture(scope="module")
 def analysis(make_runs: Callable[..., pd.DataFrame], endpoint: dict[str, Any]) -> Analysis:
@@ -134,3 +136,15 @@ def test_faulty_sizes_are_told_and_not_thrown(make_runs: Callable[..., pd.DataFr
     assert [item.found for item in found.maps] == [None]
     assert found.maps[0].reason
     assert "No diagram: " in page(found)
+
+
+def test_hostile_names_are_text_in_a_map(make_runs: Callable[..., pd.DataFrame], endpoint: dict[str, Any]) -> None:
+    evil = '"><script>alert(1)</script><img src=x onerror=alert(2)>$x$'
+    frame = make_runs(blocks=2, sizes=(250, 1000, 4000, 16000), finetuned=False)
+    frame = frame.replace({"recipe": {"distilled": evil}, "teacher": {"heads=2": evil}, "upstream": {UPSTREAM: evil}})
+    asked = {**endpoint, "recipes": ["scratch", evil], "teacher": evil, "upstream": evil}
+    said = two_axes(analyse(frame, asked, resamples=10))
+    assert said.count("<svg") == 1
+    assert "<script" not in said
+    assert "<img" not in said
+    assert "&lt;script&gt;" in said
