@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from tippingpoint.errors import ConfigError
 from tippingpoint.lab import tasks
-from tippingpoint.lab.models import load_model
+from tippingpoint.lab.models import build_model, load_model, save_model
+from tippingpoint.lab.models.pixels import normalisation_of, set_normalisation
 
 CNN = {"timm": "resnet18", "arguments": {"channels": [8, 8, 16, 16]}}
 WIDE = {"timm": "resnet18", "arguments": {"channels": [16, 16, 32, 32]}}
@@ -72,6 +73,14 @@ def test_fine_tuning_goes_on_from_trunk_and_statistics(tmp_path: Path) -> None:
     assert not torch.equal(begun["fc.weight"], stored["fc.weight"]), "the head is fresh"
     result, _ = done(FINETUNE, tmp_path / "tuned", init=pretrained)
     assert result["scores"]["error"] < 0.6
+
+
+def test_fine_tuning_keeps_the_scale_of_the_pixels(tmp_path: Path) -> None:
+    told = {"mean": [0.4], "std": [0.3]}
+    model = build_model(CNN, image_size=14, channels=1, n_classes=5, seed=1)
+    set_normalisation(model, told)
+    save_model(model, tmp_path, CNN, image_size=14, channels=1, n_classes=5)
+    assert normalisation_of(tasks._start(FINETUNE, 5, {"init": tmp_path})) == told
 
 
 @pytest.mark.parametrize(
