@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tippingpoint.boundary import Boundary, find_boundary
+from tippingpoint.boundary.diagnosis import _noise
 
 Make = Callable[..., pd.DataFrame]
 NEVER = {"scratch": (0.30, 16.0, 0.50), "distilled": (0.36, 16.0, 0.49)}
@@ -130,3 +131,11 @@ def test_a_place_that_was_not_measured_is_not_called_unpaired(make_study: Make) 
     edge = ask(frame, at={"n_finetune": 200})
     assert any("No run of both recipes stands at exactly these sizes" in text for text in edge.warnings)
     assert not any("not paired" in text for text in edge.warnings)
+
+
+@pytest.mark.parametrize(("mean", "said_so"), [(2.0, "about 1 more seed block would"), (1.2, "more seed blocks would")])
+def test_one_more_block_is_one(mean: float, said_so: str) -> None:
+    error = 1.0  # of five blocks: t is 2.13 at 90%, so that a mean of 2 is within noise by a hair
+    paired = pd.DataFrame({"n_pairs": [5], "mean": [mean], "standard_error": [error], "low": [-0.1], "high": [4.1]})
+    (told,) = _noise(None, paired, pd.DataFrame(), 0.9)  # type: ignore[arg-type]
+    assert said_so in told
