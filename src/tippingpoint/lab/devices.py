@@ -10,9 +10,13 @@ import torch
 
 from tippingpoint.errors import ConfigError, EnvironmentFault
 
-__all__ = ["DEVICE_VARIABLE", "device_memory", "prepare_worker", "training_device"]
+__all__ = ["DEVICE_VARIABLE", "DeviceMemoryError", "device_memory", "prepare_worker", "training_device"]
 
 DEVICE_VARIABLE = "TIPPINGPOINT_DEVICE"
+
+
+class DeviceMemoryError(ConfigError):
+    """A GPU's memory does not suffice for what a study asks of it."""
 
 
 def training_device() -> torch.device:
@@ -64,8 +68,8 @@ def device_memory() -> Iterator[None]:
 
     Raises
     ------
-    ConfigError
-        In place of torch's error, where the memory does not do.
+    DeviceMemoryError
+        In place of torch's own, where the memory does not do.
     """
     _hand_back()
     try:
@@ -73,7 +77,7 @@ def device_memory() -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         asked = str(error).partition("Tried to allocate ")[2].partition(". ")[0]
         more = f" ({asked} more were asked for)" if asked else ""
-        raise ConfigError(
+        raise DeviceMemoryError(
             f"training: the GPU's memory does not do{more}; set precision: bfloat16 or a smaller batch_size, or let "
             "fewer workers share the GPU (--workers-per-gpu)."
         ) from error

@@ -10,6 +10,7 @@ import torch
 from toy_training import SETTINGS, SHAPE, small, toy
 
 from tippingpoint.errors import ConfigError
+from tippingpoint.lab.devices import DeviceMemoryError
 from tippingpoint.lab.models import build_deit
 from tippingpoint.lab.training.batches import as_batch
 from tippingpoint.lab.training.loop import train
@@ -82,6 +83,20 @@ def test_a_real_gain_is_asked_for() -> None:
     assert probe_precision(TASK, time=clock([GAIN] * 3, [1.0] * 3)) == "bfloat16"
     assert probe_precision(TASK, time=clock([GAIN - 0.01] * 3, [1.0] * 3)) == "float32"
     assert probe_precision(TASK, time=clock([1.0, 9.0, 1.0], [1.0] * 3)) == "float32", "one slow moment is no gain"
+
+
+@pytest.mark.parametrize(("fits", "chosen"), [(["bfloat16"], "bfloat16"), (["float32"], "float32"), ([], None)])
+def test_what_does_not_fit_into_the_memory_is_not_chosen(fits: list[str], chosen: str | None) -> None:
+    def measure(task: Mapping[str, Any]) -> float:
+        if task["precision"] not in fits:
+            raise DeviceMemoryError("training: the GPU's memory does not do.")
+        return 1.0
+
+    if chosen is not None:
+        assert probe_precision(TASK, time=measure) == chosen
+        return
+    with pytest.raises(DeviceMemoryError):
+        probe_precision(TASK, time=measure)
 
 
 def test_a_probe_measures_here_without_images() -> None:

@@ -5,6 +5,7 @@ Old processors compute bfloat16 slower than float32, new ones and GPUs faster, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from tippingpoint.lab.costs import time_step
-from tippingpoint.lab.devices import prepare_worker, training_device
+from tippingpoint.lab.devices import DeviceMemoryError, prepare_worker, training_device
 from tippingpoint.lab.training.loop import PRECISIONS
 
 __all__ = ["GAIN", "probe_precision"]
@@ -40,7 +41,13 @@ def probe_precision(
     Returns
     -------
     {"float32", "bfloat16"}
-        The second where the median of its timings, taken in turns, is shorter by a factor of `GAIN` or more.
+        The second where the median of its timings, taken in turns, is shorter by a factor of `GAIN` or more, or where
+        the device's memory does for it and not for the first.
+
+    Raises
+    ------
+    DeviceMemoryError
+        The memory does for neither.
     """
     prepare_worker()
     where = training_device() if device is None else torch.device(device)
@@ -48,6 +55,11 @@ def probe_precision(
     seconds: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
     for _ in range(ROUNDS):  # in turns, so that a busy machine slows both
         for precision, timings in seconds.items():
-            timings.append(measure({**task, "precision": precision}))
+            try:
+                timings.append(measure({**task, "precision": precision}))
+            except DeviceMemoryError:
+                if precision == PRECISIONS[-1] and math.inf in seconds[PRECISIONS[0]]:
+                    raise
+                timings.append(math.inf)
     float32, bfloat16 = (median(seconds[precision]) for precision in PRECISIONS)
-    return "bfloat16" if float32 >= GAIN * bfloat16 else "float32"
+    return "bfloat16" if bfloat16 < math.inf and float32 >= GAIN * bfloat16 else "float32"
