@@ -172,7 +172,8 @@ def _noise(chosen: Selection, paired: pd.DataFrame, curve: pd.DataFrame, level: 
         settle = (
             "more than 1,000 seed blocks would be needed to settle it"
             if more is None
-            else f"about {more} more seed block{'s' * (more > 1)} would settle it where it is clearest, if mean and spread stay"
+            else f"about {more} more seed block{'s' * (more > 1)} would settle it where it is clearest, if mean and "
+            "spread stay"
         )
         return [
             f"The difference is within noise at every size that was measured ({_name(level)} of the pairs): {settle}."
