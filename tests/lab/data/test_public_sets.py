@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -371,6 +372,13 @@ def test_imagenet100_is_a_list_over_imagenet(tmp_path: Path) -> None:
     listed.write_text("\n".join([*ours.classes[:99], "n99999999"]), encoding="utf-8")
     other = prepare_image_set("imagenet100", path=tmp_path, size=8, to=tmp_path / "other", classes=listed)
     assert other["fingerprint"] != done["fingerprint"], "the list is part of the fingerprint"
+    for part in ("train", "val"):  # the very images of the first list, under the name of another class
+        shutil.rmtree(tmp_path / part / "n99999999")
+        (tmp_path / part / ours.classes[99]).rename(tmp_path / part / "n99999999")
+    moved = prepare_image_set("imagenet100", path=tmp_path, size=8, to=tmp_path / "moved", classes=listed)
+    assert moved["fingerprint"] not in (other["fingerprint"], done["fingerprint"]), "by its names, not by chance"
+    for part in ("train", "val"):
+        (tmp_path / part / "n99999999").rename(tmp_path / part / ours.classes[99])
     listed.write_text("\n".join(reversed(ours.classes)), encoding="utf-8")
     with pytest.raises(DataError, match="holds 'imagenet100'"):
         prepare_image_set("imagenet100", path=tmp_path, size=8, to=tmp_path / "other", classes=listed)

@@ -45,6 +45,20 @@ def test_training_is_bit_reproducible_and_moves_with_the_seed() -> None:
     assert not same(first, trained(seed=2))
 
 
+def test_a_models_own_noise_is_another_at_every_step_and_the_same_in_every_run() -> None:
+    def masks(seed: int) -> list[torch.Tensor]:
+        model, seen = build_deit(SHAPE, 2, seed=5), []
+        model.pos_drop = nn.Dropout(0.5)
+        model.pos_drop.register_forward_hook(lambda _, __, output: seen.append(output == 0))
+        train(model, *toy(), SETTINGS, n_steps=3, seed=seed)
+        return seen
+
+    first, again, other = masks(1), masks(1), masks(2)
+    assert all(torch.equal(one, same) for one, same in zip(first, again, strict=True))
+    for one, another in ((first[0], first[1]), (first[1], first[2]), (first[0], other[0])):
+        assert 0.3 < (one != another).double().mean() < 0.7, "independent halves differ in half of the places"
+
+
 def test_labels_alone_equals_plain_training_bit_for_bit() -> None:
     teacher = build_deit(SHAPE, 2, seed=8)
     guided = trained(teachers=[teacher], guidance=Guidance(label_weight=1, attention_weight=0))
