@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -64,10 +65,12 @@ def check(value: Any, name: str) -> Any:
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
-    """Return the curves of a file, every line whole and as the schema has it."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    assert text == "" or text.endswith("\n")
-    return [check(json.loads(line), "curves") for line in text.splitlines()]
+    """Return the curves of a file, every line that has its end as the schema has it."""
+    try:
+        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    except FileNotFoundError:
+        return []
+    return [check(json.loads(line), "curves") for line in whole.splitlines()]
 
 
 def telling(root: Path, study: Study, runner: str = "me") -> Running:
@@ -92,10 +95,14 @@ class Watching(Quiet):
         self.root = root
         self.at_work: list[dict[str, Any]] = []
         self.most = 0
+        self.by_run: dict[str, set[str]] = {}
 
     def update(self, look: Callable[[], Snapshot]) -> None:
         for path in (self.root / "running").glob("*.json"):
-            self.at_work += check(json.loads(path.read_text(encoding="utf-8")), "running")["cells"]
+            with contextlib.suppress(FileNotFoundError):  # another run has ended
+                cells = check(json.loads(path.read_text(encoding="utf-8")), "running")["cells"]
+                self.at_work += cells
+                self.by_run.setdefault(path.name, set()).update(cell["key"] for cell in cells)
         for path in (self.root / "running").glob("*.curves.jsonl"):
             found = lines_of(path)
             self.most = max(self.most, len(found))
@@ -127,6 +134,32 @@ def test_a_run_tells_of_its_cells_and_leaves_nothing(
     assert len(read_curves(root)) == outcome.trained
     assert check_store(root).faults == ()
     assert collect(root, dry_run=True).orphans == ()
+
+
+def test_runs_of_one_directory_tell_each_of_their_own(
+    tmp_path: Path, environment: Environment, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "PROGRESS_EVERY", 0.1)
+    root, study = tmp_path / "run", load(STUDY)
+    text = tmp_path / "shared.yaml"
+    text.write_text(STUDY, encoding="utf-8")
+    slow, seen = {**environment, "STUB_SLEEP": "2.5"}, Watching(root)
+    command = [sys.executable, str(DRIVER), str(text), str(root)]
+    with subprocess.Popen(command, env={**os.environ, **slow}, stdout=subprocess.PIPE) as other:
+        until = time.monotonic() + 60
+        while not list((root / "running").glob("*.json")):
+            assert other.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        outcome = run_study(study, root, workers=2, display=seen, environment=slow)
+        assert other.wait(timeout=60) == 0
+    assert (outcome.state, len(seen.by_run)) == ("done", 2)
+    first, second = seen.by_run.values()
+    assert first
+    assert second
+    assert not first & second, "no cell is at work in both"
+    assert list((root / "running").iterdir()) == []
+    assert len(read_curves(root)) == len(build_grid(study).cells)
 
 
 def test_a_killed_run_leaves_what_the_next_one_takes_away(
