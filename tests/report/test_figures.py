@@ -340,3 +340,29 @@ def test_shades_grow_lighter_all_the_way_in_both_themes() -> None:
         assert (np.diff(luminance) > 0).all()
     ink = float(weights @ _linear("#e9edf2"))  # of lines and words over the dark theme's shades
     assert (ink + 0.05) / (luminance[-1] + 0.05) >= 3
+
+
+@pytest.mark.parametrize("along", ["n_params", "n_pretrain"])
+def test_no_run_of_a_law_lies_under_its_legend(analysis: Analysis, along: str) -> None:
+    for shown in law_panels(analysis, along, "cross_entropy", "scratch"):
+        figure = draw(shown, width=4.6, height=3.3)
+        figure.canvas.draw()
+        (axes,) = figure.axes
+        box = axes.get_legend().get_window_extent()
+        for item in shown.series:
+            points = axes.transData.transform(np.column_stack([item.x, item.y]))
+            assert not any(box.contains(*point) for point in points)
+
+
+@pytest.mark.parametrize("value", [400.0, 14_000.0])
+def test_the_words_at_a_tipping_point_take_no_room_from_the_figure(analysis: Analysis, value: float) -> None:
+    assert analysis.primary is not None
+    shown = concept_panel(analysis.frame, analysis.primary)
+    assert shown is not None
+    figure = draw(shown._replace(crossings=(Crossing(value, value / 2, value * 2, True),)), width=6.4, height=3.7)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    (text,) = (one for one in axes.texts if one.get_text().startswith("tipping point"))
+    box = text.get_window_extent()
+    assert box.x0 >= axes.bbox.x0
+    assert box.x1 <= axes.bbox.x1

@@ -165,10 +165,13 @@ def _mark_tipping_point(axes: Axes, panel: ConceptPanel, value: float, low: floa
     axes.axvline(value, color=INK, linewidth=1.1, linestyle=(0, (4, 2)), zorder=2)
     height = float(np.interp(np.log(value), np.log(panel.x), panel.first))
     axes.plot([value], [height], "D", color=VERMILLION, markeredgecolor=PAPER, markersize=8, zorder=6)
+    told = size(value) if panel.by_laws else told_size(value)
+    late = np.log(value / left) > 0.6 * np.log(right / left)  # then there is no room to the right of it
     axes.annotate(
-        f"tipping point: {size(value)}\n({percent(panel.level)} interval shaded)",
+        f"tipping point: {told}\n({percent(panel.level)} interval shaded)",
         (value, height),
-        xytext=(8, 12),
+        xytext=(-8 if late else 8, 12),
+        ha="right" if late else "left",
         textcoords="offset points",
         fontsize=8.5,
         color=INK,

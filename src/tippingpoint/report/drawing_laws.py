@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -64,7 +64,20 @@ def draw_law(axes: Axes, panel: LawPanel) -> None:
     if drawn:
         axes.plot([], [], color=MUTED, linewidth=2.2, label="floor (line at the right)")
     axes.set_title(cut(panel.title, 46) + (f" ({panel.note})" if panel.note else ""), fontsize=9.5, loc="left")
+    _make_room(axes, panel, len(axes.get_legend_handles_labels()[1]))
     axes.legend(facecolor=PAPER, edgecolor="none", framealpha=0.8, fontsize=8.5, loc="upper right")
+
+
+def _make_room(axes: Axes, panel: LawPanel, entries: int) -> None:
+    """Raise the upper end of y where runs or curves would lie under the legend in the upper right corner."""
+    left, right = np.log(axes.get_xlim())
+    bottom, top = axes.get_ylim()
+    x = np.log(np.concatenate([np.concatenate([item.x, item.curve_x]) for item in panel.series]))
+    y = np.concatenate([np.concatenate([item.y, item.curve_y]) for item in panel.series])
+    under = y[x > left + 0.4 * (right - left)]
+    tall = min(0.6, 0.04 + 0.082 * entries)  # the legend's share of the height
+    if len(under):
+        axes.set_ylim(bottom, max(top, bottom + (float(under.max()) - bottom) / (1 - tall)))
 
 
 def _law_limits(axes: Axes, panel: LawPanel) -> None:
@@ -93,7 +106,8 @@ def draw_match(axes: Axes, panel: MatchPanel) -> None:
     axes.set_ylim(low - room, high + room)
     axes.set_title(cut(panel.title, 60), fontsize=9.5, loc="left")
     above = np.mean(np.concatenate([item.predicted > item.observed for item in panel.groups]))
-    corner = "lower right" if above > 0.5 else "upper left"  # the side of the line that has fewer points
+    # On the side of the line that has fewer points.
+    corner: Literal["lower right", "upper left"] = "lower right" if above > 0.5 else "upper left"
     axes.legend(facecolor=PAPER, edgecolor="none", framealpha=0.85, fontsize=8.5, loc=corner)
 
 
