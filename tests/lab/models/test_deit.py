@@ -61,6 +61,13 @@ def test_trunk_weights_do_not_depend_on_the_classes() -> None:
     assert all(torch.equal(first[name], other[name]) for name in first if not name.startswith("head."))
 
 
+def test_heads_start_alike_whatever_the_depth() -> None:
+    deeper = DeiTShape(**{**vars(SMALL), "depth": 4})
+    first, other = build_deit(SMALL, 4, seed=3).state_dict(), build_deit(deeper, 4, seed=3).state_dict()
+    assert torch.equal(first["head.weight"], other["head.weight"])
+    assert not torch.equal(first["head.weight"], build_deit(SMALL, 4, seed=4).state_dict()["head.weight"])
+
+
 def test_attention_maps_are_the_softmax_of_the_scores() -> None:
     model = build_deit(SMALL, 4, seed=1).eval()
     images = torch.randn(3, 1, 28, 28)
