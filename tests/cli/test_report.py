@@ -48,6 +48,19 @@ def test_json_is_one_object_and_nothing_else(runs: Path, capsys: pytest.CaptureF
     assert not (runs.parent / "report.html").exists()
 
 
+def test_json_tells_the_maps(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_csv(runs)
+    both = pd.concat([table.assign(n_finetune=size, error=table["error"] + 1 / size) for size in (50, 200)])
+    both.to_csv(tmp_path / "both.csv", index=False)
+    assert main(["report", str(tmp_path / "both.csv"), "--json", "--resamples", "20"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    validate(found, "report")
+    (told,) = found["maps"]
+    assert (told["over"], told["reason"]) == ("n_finetune", "")
+    assert [row["n_finetune"] for row in told["slices"]] == [50, 200]
+    assert told["claims"].startswith("Measured without a law")
+
+
 def validate(found: object, name: str) -> None:
     schema = json.loads((resources.files("tippingpoint") / "schemas" / f"{name}.schema.json").read_text("utf-8"))
     jsonschema.validate(found, schema)

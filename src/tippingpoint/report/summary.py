@@ -24,7 +24,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``study``, ``answer``, ``declared``, ``primary``, ``exploratory``, ``controls``, ``laws``, ``costs``,
+        ``study``, ``answer``, ``declared``, ``primary``, ``exploratory``, ``controls``, ``maps``, ``laws``, ``costs``,
         ``warnings``; differences are first recipe minus second, in the target's own unit.
     """
     return {
@@ -37,6 +37,17 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         "exploratory": [_finding(item) for item in analysis.exploratory],
         "controls": [_finding(item) for item in analysis.controls],
         "holm_family": analysis.family,
+        "maps": [
+            {
+                "over": item.over,
+                "look": item.look._asdict(),
+                "reason": item.reason,
+                "sentence": "" if item.found is None else item.found.sentence,
+                "claims": "" if item.found is None else item.found.claims,
+                "slices": [] if item.found is None else item.found.table_.to_dict(orient="records"),
+            }
+            for item in analysis.maps
+        ],
         "laws": [
             {
                 "recipe": item.recipe,
