@@ -266,12 +266,29 @@ class KilledError(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("task", [PRETRAIN, changed(GUIDED, augmentation={"flip": True}, precision="bfloat16")])
+KILLED = {
+    "plain": PRETRAIN,
+    "guided": changed(GUIDED, augmentation={"flip": True}, precision="bfloat16"),
+    "until_passed": changed(GUIDED, guidance={**GUIDED["guidance"], "schedule": "until_passed", "check_every": 7}),
+    "grown": changed(PRETRAIN, grown_from=SMALL),
+    "smoothed": changed(PRETRAIN, label_smoothing=0.1, extra_flops=1e6),
+    "token": changed(
+        GUIDED,
+        model={**MODEL, "distillation_token": True},
+        guidance={**GUIDED["guidance"], "attention_weight": 0.0, "schedule": "decayed"},
+    ),
+}
+
+
+@pytest.mark.parametrize("task", KILLED.values(), ids=KILLED)
 def test_a_killed_cell_goes_on_and_is_the_same(
     tmp_path: Path, task: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, teacher = done(changed(PRETRAIN, model=SMALL), tmp_path / "teacher")
     parents = {"teacher_0": teacher} if task["teachers"] else {}
+    if task.get("grown_from"):
+        parents["grown_from"] = teacher
+    n_steps = int(tasks.describe(task)["n_steps"])
     whole, folder = done(task, tmp_path / "whole", **parents)
     monkeypatch.setenv(EVERY_VARIABLE, "0")
     steps: list[int] = []
@@ -287,13 +304,13 @@ def test_a_killed_cell_goes_on_and_is_the_same(
         tasks.execute(task, parents, again, report, tmp_path / "checkpoints" / "key")
     assert list(again.iterdir()) == []
     result = tasks.execute(task, parents, again, report, tmp_path / "checkpoints" / "key")
-    assert steps == [*range(1, 21), *range(20, 31)]
+    assert steps == [*range(1, 21), *range(20, n_steps + 1)]
     assert without_time(result) == without_time(whole)
     for name in ("weights.safetensors", "curve.json"):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
-    other = changed(task, seed=7)
+    other, before = changed(task, seed=7), len(steps)
     assert tasks.execute(other, parents, again, report, tmp_path / "checkpoints" / "key")["scores"] != result["scores"]
-    assert steps[31:] == list(range(1, 31)), "another task does not go on from there"
+    assert steps[before:] == list(range(1, n_steps + 1)), "another task does not go on from there"
 
 
 def test_a_killed_cell_goes_on_on_whichever_gpu_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
