@@ -37,8 +37,9 @@ def read_runs(
     Parameters
     ----------
     source : path, DataFrame, mapping of columns, or Runs
-        A CSV, JSONL or Parquet file, a study directory (its ``runs.csv``), or a table in memory. What W&B or MLflow
-        exported is read as it comes (:mod:`tippingpoint.runs.trackers`).
+        A CSV, JSONL or Parquet file, a study directory (its ``runs.csv``), a folder of Parquet files as the Hugging
+        Face Hub stores data sets, or a table in memory. What W&B or MLflow exported is read as it comes
+        (:mod:`tippingpoint.runs.trackers`).
     axes : sequence of str, optional
         Columns that will be axes: must exist, hold numbers above 0, and take at least two values.
     target : str, optional
