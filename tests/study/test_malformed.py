@@ -159,6 +159,7 @@ FAULTS: list[tuple[str, str, list[str]]] = [
     ("seeds: 2", "seeds: 2\nvalidation_fraction: ^1.2", ["less than 1"]),
     ("seeds: 2", "seeds: 2\nscore_on: ^train", ["should be 'test' or 'validation'"]),
     ("seeds: 2", "seeds: 2\nprecision: ^float16", ["'float32', 'bfloat16' or 'auto'"]),
+    ("seeds: 2", "seeds: 2\ncompile: ^1", ["should be a valid boolean"]),
     ("seeds: 2", "seeds: 2\nfinetuning_of: {mnist: ^{batch_size: 1, learning_rate: 1, length: {steps: 1}}}", ["mnist"]),
     # endpoints
     ("[scratch, distilled], student", "[scratch, ^grown], student", ["'grown' is not run by this study"]),

@@ -38,8 +38,13 @@ def test_what_is_not_said_is_not_in_a_task(load: Load, study_text: str) -> None:
     guidance = {cell.where["recipe"]: cell.task["guidance"] for cell in grid.cells.values() if cell.task["guidance"]}
     assert guidance["mixed"] == {**guidance["distilled"], "shuffle": "within_class"}
     assert "shuffle" not in guidance["distilled"]
-    assert not {"augmentation", "precision"} & {name for cell in grid.cells.values() for name in cell.task}
-    for nothing in ("augmentation={}", "augmentation={flip: false}", "augmentation_of.beans={contrast: 0.0}"):
+    assert not {"augmentation", "compile", "precision"} & {name for cell in grid.cells.values() for name in cell.task}
+    for nothing in (
+        "augmentation={}",
+        "augmentation={flip: false}",
+        "augmentation_of.beans={contrast: 0.0}",
+        "compile=false",
+    ):
         assert set(build_grid(load(study_text, nothing)).cells) == set(build_grid(load()).cells)
 
 
@@ -119,3 +124,4 @@ def test_plan_names_the_key_that_changed(
     assert reasons("augmentation_of.beans={flip: true}") == {"config changed at augmentation_of.beans.flip"}
     assert reasons("augmentation={flip: true}") == {"config changed at augmentation.flip"}
     assert reasons("precision=bfloat16") == {"config changed at precision"}
+    assert reasons("compile=true") == {"config changed at compile"}

@@ -20,6 +20,7 @@ A *task* is what a cell hands over. Its keys:
 ``label_smoothing``    0 but for the control
 ``augmentation``       see ``Augmentation``; absent where images stay as they are
 ``precision``          ``bfloat16``; absent in float32
+``compile``            true where torch's compiler writes the student's passes; absent otherwise
 ``extra_flops``        FLOPs spent on more steps of the same schedule: the control that is given the teacher's compute
 =====================  ==============================================================================================
 
@@ -214,6 +215,7 @@ def _train(
         label_smoothing=task.get("label_smoothing", 0.0),
         augmentation=augmentation_of(task),
         precision=task.get("precision", "float32"),
+        compiled=task.get("compile", False),
         keep_targets=keeps_targets_of(task, int(about["n_steps"]), n_classes),
         device=device,
         checkpoints=saved,

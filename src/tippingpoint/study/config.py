@@ -131,6 +131,11 @@ class StudyConfig(Settings):
         description="Absent means `float32`. `bfloat16`: forward passes in bfloat16 where that is safe, weights in "
         "float32. `auto`: whichever is faster here, measured once for each model and then kept in `precision.json`.",
     )
+    compile: bool | None = Field(
+        None,
+        description="`true`: torch's compiler writes the student's passes, which pays for large models on a GPU. Every "
+        "cell compiles anew, minutes on a CPU; `plan` leaves that out. Absent means `false`.",
+    )
     n_pretrain: list[ImageCount] = Field(
         default_factory=list, description="Sizes of the upstream subsets; needed where a recipe pretrains."
     )

@@ -24,8 +24,8 @@ def shape_of(cell: Cell) -> str:
     task = cell.task
     if "training" not in task:
         return canonical_json([cell.kind, task["model"]])
-    batch, half = task["training"]["batch_size"], [task["precision"]] if "precision" in task else []
-    return canonical_json([cell.kind, task["model"], task["teachers"] if task["guidance"] else [], batch, *half])
+    batch, how = task["training"]["batch_size"], [task[name] for name in ("precision", "compile") if name in task]
+    return canonical_json([cell.kind, task["model"], task["teachers"] if task["guidance"] else [], batch, *how])
 
 
 @dataclass

@@ -91,6 +91,8 @@ class TaskWriter:
             task["augmentation"] = changes.model_dump(mode="json", exclude_defaults=True)
         if self._is_half(task):
             task["precision"] = "bfloat16"
+        if self.config.compile:
+            task["compile"] = True
         return task
 
     def guided(self, task: dict[str, Any], recipe: Any, teachers: Sequence[Model]) -> dict[str, Any]:

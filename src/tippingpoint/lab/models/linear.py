@@ -49,6 +49,7 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
         and x.device.type == "cpu"
         and x.numel() * weight.shape[0] >= _SMALL
         and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()  # which writes the product itself
     ):
         if not torch.is_grad_enabled():
             return _product(x, weight, bias)  # a teacher, or scoring: nothing to remember

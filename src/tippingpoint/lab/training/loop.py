@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from tippingpoint.lab.models.maps import recording
 from tippingpoint.lab.seeds import derive_seed
 from tippingpoint.lab.training.batches import Feed, ImagesView, as_view, batch_order
 from tippingpoint.lab.training.checkpoints import Checkpoints
+from tippingpoint.lab.training.compiling import compiled_forward
 from tippingpoint.lab.training.losses import Guidance, guided_loss
 from tippingpoint.lab.training.optimizer import FlatAdamW
 from tippingpoint.lab.training.record import Curve, TrainingRecord
@@ -42,12 +44,16 @@ def _step_loss(
     guidance: Guidance | None,
     label_smoothing: float,
     targets: Targets | None = None,
+    forward: Callable[[torch.Tensor], Any] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Return the named parts of one batch's loss, in float32 whatever the model computes in."""
+    """Return the named parts of one batch's loss, in float32 whatever the model computes in.
+
+    ``forward`` calls the model otherwise than plainly (compiled); its maps are those of the model.
+    """
     compares = guidance is not None and guidance.attention_weight > 0
     recorded = recording(model, guidance.attention_temperature) if guidance and compares else nullcontext()
     with recorded as recorder:
-        output = model(batch)
+        output = (forward or model)(batch)
         maps = recorder.maps() if recorder is not None else []
     student, distilled = output if isinstance(output, tuple) else (output, None)
     with torch.autocast(batch.device.type, enabled=False):
@@ -179,6 +185,7 @@ def train(
     label_smoothing: float = 0.0,
     augmentation: Augmentation | None = None,
     precision: str = "float32",
+    compiled: bool = False,
     keep_targets: bool = False,
     device: torch.device | str = "cpu",
     checkpoints: Checkpoints | None = None,
@@ -213,6 +220,8 @@ def train(
         How images are changed each time they are seen.
     precision : {"float32", "bfloat16"}, default "float32"
         What the models compute in; weights, the optimiser and the loss stay in float32.
+    compiled : bool, default False
+        Let torch's compiler write the student's passes (see `compiling`); teachers and scores are as ever.
     keep_targets : bool, default False
         Ask the teachers once for each image (`keeps_targets`); without effect where images are augmented.
     device : torch.device or str, default "cpu"
@@ -230,7 +239,8 @@ def train(
     Raises
     ------
     ConfigError
-        Guidance without a teacher or without what its schedule needs, or a loss that is no longer finite.
+        Guidance without a teacher or without what its schedule needs, a loss that is no longer finite, or a model that
+        cannot be compiled here.
     EnvironmentFault
         A checkpoint cannot be written.
     """
@@ -249,6 +259,7 @@ def train(
         teachers, guidance or Guidance(), feed, batch_size=batch_size, seed=seed, keep=bool(teachers) and keep_targets
     )
     optimizer = FlatAdamW(model, weight_decay=settings.weight_decay, betas=settings.betas)
+    forward = compiled_forward(model) if compiled else None
     state = _State(model, optimizer, steering, curve, record, time.perf_counter())
     start = 0 if checkpoints is None else state.resume(checkpoints)
     order = batch_order(len(answers), batch_size, seed, start)
@@ -261,7 +272,7 @@ def train(
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 targets = None if now is None else teaching.at(step, positions, batch, chosen)
                 answer = chosen.to(device, non_blocking=True)  # a GPU's queue is not waited for
-                parts = _step_loss(model, batch, answer, now, label_smoothing, targets)
+                parts = _step_loss(model, batch, answer, now, label_smoothing, targets, forward)
             optimizer.zero_grad()
             parts["loss"].backward()  # type: ignore[no-untyped-call]
             if settings.clip_norm:
