@@ -205,8 +205,8 @@ def _print_check(found: dict[str, Any]) -> None:
     console.print(_class_table(found["classes"]))
     twice = found["duplicates"]
     console.print(
-        f"Images that occur twice: {twice['train']:,} among the training images, {twice['test']:,} among the test "
-        f"images, {twice['train_test']:,} training images also among the test images."
+        f"Copies: {twice['train']:,} among the training images, {twice['test']:,} among the test images, "
+        f"{twice['train_test']:,} of training images among the test images."
     )
     console.print(f"Fingerprint: {found['fingerprint']}")
     for warning in found["warnings"]:
