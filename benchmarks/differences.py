@@ -5,8 +5,8 @@
     python benchmarks/differences.py studies/finetune-boundary --along n_finetune
 
 Reads ``runs.csv`` and prints a Markdown table for each student, stage, downstream set and size of the other axis: the
-first recipe minus every other one, mean ± standard error over seed blocks, positive where the other one is better. A
-pair shares subset, seed and all sizes; repeats within a block are averaged first.
+first recipe minus every other one, mean ± standard error over seed blocks, positive where the other one is better
+(`tippingpoint.boundary.paired_differences`).
 """
 
 from __future__ import annotations
@@ -16,27 +16,25 @@ from pathlib import Path
 
 import pandas as pd
 
+from tippingpoint.boundary import paired_differences
+
 TARGETS = {"cross_entropy": "cross-entropy", "cross_entropy_calibrated": "calibrated", "error": "error"}
-BLOCK = ["subset_seed", "seed"]
-
-
-def blocks_by_size(runs: pd.DataFrame, along: str, target: str) -> pd.DataFrame:
-    """Return a target's mean for each seed block (rows) and size (columns)."""
-    return runs.pivot_table(index=BLOCK, columns=along, values=target, aggfunc="mean")
-
-
-def line(name: str, difference: pd.DataFrame) -> str:
-    """Return a row of the table: mean ± standard error over the blocks that have both."""
-    cells = [
-        f"{said(column.mean())} ± {said(column.sem()).lstrip('+')}" if column.notna().any() else ""
-        for _, column in difference.items()
-    ]
-    return f"| {name} | {' | '.join(cells)} |"
 
 
 def said(value: float) -> str:
     """Return a number as the tables say it: +.169."""
     return f"{value:+.3f}".replace("0.", ".", 1).replace("-", "\N{MINUS SIGN}")
+
+
+def cells(found: pd.DataFrame, along: str, sizes: list[float]) -> list[str]:
+    """Return mean ± standard error at each size; empty where nothing pairs."""
+    known = found.set_index(along)
+    return [
+        f"{said(known.at[size, 'mean'])} ± {said(known.at[size, 'standard_error']).lstrip('+')}"
+        if size in known.index and known.at[size, "n_pairs"]
+        else ""
+        for size in sizes
+    ]
 
 
 def tables(runs: pd.DataFrame, first: str, along: str) -> list[str]:
@@ -47,21 +45,27 @@ def tables(runs: pd.DataFrame, first: str, along: str) -> list[str]:
         ["student", "stage", "downstream", held], dropna=False
     ):
         plain = part[part["recipe"] == first]
-        others = part[part["recipe"] != first].groupby(["recipe", "teacher"], dropna=False)
+        sizes = sorted(plain[along].unique())
         lines = []
         for target, called in TARGETS.items():
-            reference = blocks_by_size(plain, along, target)
-            for (recipe, teacher), runs_of_it in others:
-                difference = reference - blocks_by_size(runs_of_it, along, target)
-                if difference.notna().any(axis=None):
-                    guide = "" if pd.isna(teacher) else f" by {teacher}"
-                    lines.append(line(f"{called}, {recipe}{guide}", difference))
+            for (recipe, teacher), others in part[part["recipe"] != first].groupby(["recipe", "teacher"], dropna=False):
+                if not set(sizes) & set(others[along]):
+                    continue
+                pairs = paired_differences(
+                    pd.concat([plain, others]),
+                    along,
+                    {"n_params": part["n_params"].iloc[0], **({held: size} if pd.notna(size) else {})},
+                    target=target,
+                    stage=stage,
+                    recipes=(first, recipe),
+                )
+                guide = "" if pd.isna(teacher) else f" by {teacher}"
+                lines.append(f"| {called}, {recipe}{guide} | {' | '.join(cells(pairs, along, sizes))} |")
         if lines:
-            sizes = " | ".join(f"{column:,.0f}" for column in reference.columns)
             where = [str(student), str(stage), *(str(one) for one in (downstream,) if pd.notna(one))]
             where += [f"{held} {size:,.0f}"] if pd.notna(size) else []
-            head = f"{', '.join(where)}\n\n| {first} minus, by {along} | {sizes} |"
-            found.append("\n".join([head, "| --- |" + " ---: |" * len(reference.columns), *lines]))
+            head = f"{', '.join(where)}\n\n| {first} minus, by {along} | {' | '.join(f'{one:,.0f}' for one in sizes)} |"
+            found.append("\n".join([head, "| --- |" + " ---: |" * len(sizes), *lines]))
     return found
 
 
