@@ -25,7 +25,6 @@ __all__ = ["page"]
 # Nothing is fetched and nothing runs, whatever a string from the data may try; a page adds its own script by its hash.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 SCRIPTS = ("tools", "runs", "laws", "advice", "start")
-PLACE_OF_DATA = 10  # among the parts: the table has the room that they leave
 LARGEST = 1_400_000  # bytes of what is said and of the table; the script and the style have the rest of 1.5 MB
 NAVIGATION = (
     ("answer", "Answer"),
@@ -68,12 +67,10 @@ def page(analysis: Analysis) -> str:
         diagnosis(analysis),
         sections.explored(analysis),
         appendix.ran(analysis),
-        "",
-        appendix.reading(analysis),
-        appendix.notes(analysis),
     ]
-    parts[PLACE_OF_DATA] = data(analysis, LARGEST - sum(len(part.encode()) for part in parts))
-    body = "\n".join(part for part in parts if part)
+    last = [appendix.reading(analysis), appendix.notes(analysis)]
+    room = LARGEST - sum(len(part.encode()) for part in (*parts, *last))  # that all else leaves for the table
+    body = "\n".join(part for part in (*parts, data(analysis, room), *last) if part)
     style, script = _own("style.css"), "\n".join(_own(f"script/{name}.js") for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     name = safe(analysis.name or "runs")
