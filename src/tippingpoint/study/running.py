@@ -7,8 +7,7 @@ Layout::
 
 Each file has one writer, also where several runs share the directory on a network disk. The first is replaced as a
 whole. The second only grows, so that ten thousand curves are written once and not again and again: a line counts when
-its end is there, and says its own version. Neither is flushed to the disk for safety's sake: a cell's own directory is
-the truth.
+its end is there, and says its own version. It is not flushed to the disk: a cell's own directory is the truth.
 
 When a run ends ``curves.jsonl`` holds all curves, in order, and both files go. What a killed run left of the first goes
 when the next one begins, of the second when that one has written ``curves.jsonl``; ``gc`` removes either.
