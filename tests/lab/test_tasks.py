@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from tippingpoint.errors import ConfigError, StoreError
 from tippingpoint.lab import tasks
 from tippingpoint.lab.training.checkpoints import EVERY_VARIABLE
+from tippingpoint.lab.training.loop import train
 
 MODEL = {"heads": 2, "head_dim": 8, "depth": 2, "patch_size": 7}
 SMALL = {**MODEL, "heads": 1}
@@ -260,6 +261,21 @@ def test_choices_are_made_on_images_that_neither_train_nor_score(
     assert sum(map(len, places.values())) == len(set().union(*places.values())), "no image serves two ends"
     held = tasks.split_validation(images.train_labels, 0.2, images.fingerprint)[1]
     assert places["score calibrated"] | places.get("score", set()) == set(held.tolist())
+
+
+@pytest.mark.parametrize(("task", "asked"), [(PRETRAIN, False), (changed(PRETRAIN, compile=True), True)])
+def test_a_task_says_whether_its_training_is_compiled(
+    task: dict[str, Any], asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = []
+
+    def spy(*given: Any, **settings: Any) -> Any:
+        compiled.append(settings.pop("compiled"))
+        return train(*given, **settings)
+
+    monkeypatch.setattr(tasks, "train", spy)
+    done(task, tmp_path / "cell")
+    assert compiled == [asked]
 
 
 class KilledError(Exception):

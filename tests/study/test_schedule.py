@@ -84,6 +84,16 @@ def test_a_slow_first_cell_does_not_mislead(load: Load) -> None:
     assert throughput.expected(other) == pytest.approx(rate * other.estimate.work, rel=1e-9)
 
 
+@pytest.mark.parametrize("way", ["precision=bfloat16", "compile=true"])
+def test_cells_that_compute_in_another_way_have_another_pace(load: Load, study_text: str, way: str) -> None:
+    plain, other = (
+        {shape_of(cell) for cell in build_grid(load(study_text, *asked)).cells.values() if "training" in cell.task}
+        for asked in ((), (way,))
+    )
+    assert plain
+    assert not plain & other
+
+
 def test_the_counts_are_those_of_the_states(load: Load) -> None:
     """They are kept as states change; here against a count, after each of many changes drawn from a seed."""
     grid, draw = build_grid(load()), random.Random(0)
