@@ -137,10 +137,48 @@ def test_what_removes_goes_by_the_disks_clock_too(tmp_path: Path, monkeypatch: p
     aside = begin_cell_of(tmp_path, "elsewhere-00000000-12-34-0")
     monkeypatch.setattr(claims, "time", SimpleNamespace(time=lambda: time.time() + 600))
     assert collect(tmp_path).orphans == ()
+    claims._ahead.clear()  # what one has learnt the other must not rely on
     with pytest.raises(StoreError, match="a run holds this study"):
         check_store(tmp_path, repair=True)
     assert aside.exists()
     assert not list((tmp_path / "claims").glob(".*"))
+
+
+def test_a_look_at_the_clock_that_was_killed_is_swept(tmp_path: Path) -> None:
+    left = tmp_path / "claims" / ".clock-elsewhere-00000000-12"
+    with Runner(tmp_path, ""):
+        left.touch()
+    with Runner(tmp_path, ""):
+        assert not left.exists()
+
+
+def test_a_run_that_has_ended_does_not_show_itself_again(tmp_path: Path) -> None:
+    """Its heart may beat once more while it leaves."""
+    with Runner(tmp_path, "") as runner:
+        assert runner.path.exists()
+    runner._show()
+    assert not runner.path.exists()
+
+
+def test_a_run_asks_a_shared_disk_anew_before_it_trains_what_another_had(
+    load: Load, tmp_path: Path, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of a network disk may remember for a while that a cell was not there."""
+    root, study, asked = tmp_path / "study", load(), False
+
+    def refresh(self: Store) -> None:
+        nonlocal asked
+        asked = True
+
+    def has(self: Store, key: str) -> bool:
+        nonlocal asked
+        assert asked, f"{key[:8]}: what the client remembers was believed"
+        asked = False
+        return (self.folder(key) / "cell.json").is_file()
+
+    monkeypatch.setattr(Store, "refresh", refresh)
+    monkeypatch.setattr(Store, "has", has)
+    assert run_study(study, root, workers=1, display=Quiet(), environment=environment).state == "done"
 
 
 def test_who_was_held_for_dead_leaves_the_newer_claim_alone(tmp_path: Path) -> None:

@@ -236,6 +236,8 @@ def test_a_damaged_parent_is_trained_again_before_its_children(
     assert (outcome.state, outcome.counts["done"]) == ("done", len(build_grid(study).cells))
     assert outcome.trained == len(study_cells(root)) - first.trained + len(hurt)
     assert {path.name for path in (root / "quarantine").iterdir()} == {f"{folder.name}.1" for folder in hurt}
+    told = [note for note in outcome.notes if note.endswith("is trained again.")]
+    assert sorted(note.partition(" ")[0] for note in told) == [str(folder) for folder in hurt]
     run_study(study, tmp_path / "undisturbed", workers=2, environment=environment)
     pd.testing.assert_frame_equal(table(root), table(tmp_path / "undisturbed"), check_exact=True)
 
