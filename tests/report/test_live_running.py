@@ -163,6 +163,12 @@ def test_only_what_is_new_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found.look()
     (curve,) = found.finished.values()
     assert curve.rank[0] == 10
+    other = path.with_name("other")
+    other.write_text(line(3) * 5, encoding="utf-8")
+    other.replace(path)  # longer than what was read, and still another one
+    found.look()
+    (curve,) = found.finished.values()
+    assert curve.rank[0] == 3
     path.unlink()
     found.look()
     assert (found.finished, found.notes) == ({}, []), "its run has ended"

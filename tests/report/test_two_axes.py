@@ -23,10 +23,14 @@ UPSTREAM = "fashion_mnist[0-5]"  # of the simulated study
 
 
 @pytest.fixture(scope="module")
-def analysis(make_runs: Callable[..., pd.DataFrame], endpoint: dict[str, Any]) -> Analysis:
-    frame = make_runs(blocks=3, sizes=(250, 1000, 4000, 16000))
-    few = frame["recipe"].isin(["scratch", "distilled"]) & (frame["downstream"] != "digits")
-    return analyse(frame[few], endpoint, resamples=40)
+def frame(make_runs: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+    runs = make_runs(blocks=3, sizes=(250, 1000, 4000, 16000))
+    return runs[runs["recipe"].isin(["scratch", "distilled"]) & (runs["downstream"] != "digits")]
+
+
+@pytest.fixture(scope="module")
+def analysis(frame: pd.DataFrame, endpoint: dict[str, Any]) -> Analysis:
+    return analyse(frame, endpoint, resamples=40)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,10 @@ def test_a_map_is_found_for_each_other_axis(analysis: Analysis) -> None:
     assert analysis.maps[0].look.stage == "pretrained"
     assert analysis.maps[1].look.stage == "finetuned"
     assert [len(item.found.slices) for item in analysis.maps if item.found is not None] == [2, 2]
+
+
+def test_an_answer_while_a_study_runs_looks_for_none(frame: pd.DataFrame, endpoint: dict[str, Any]) -> None:
+    assert analyse(frame, endpoint, resamples=20, primary_only=True).maps == ()
 
 
 def test_the_section_shows_and_says_each_map(text: str, analysis: Analysis) -> None:

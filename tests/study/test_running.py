@@ -379,5 +379,9 @@ def test_a_worker_tells_a_curve_about_once_a_second(monkeypatch: pytest.MonkeyPa
         assert found["step"][-1] == event["done"], "the newest point is told"
         assert len(found["step"]) == len(found["loss"]) <= CURVE_POINTS
         assert set(found["loss"]) == {0.3333333}
+    now += CURVE_EVERY
+    out.step("key", 399, 400, curve[:399])  # no multiple of the points that are left out
+    assert events[-1]["curve"]["step"][-1] == 399
+    now += STEP_EVERY
     out.step("key", 5, 12)
     assert "curve" not in events[-1]
