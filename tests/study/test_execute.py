@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pandas as pd
 import pytest
+from stub_lab import execute
 
 import tippingpoint
 from tippingpoint.errors import EnvironmentFault, StoreError
@@ -25,6 +27,8 @@ from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study, load_study
 from tippingpoint.study.plan import plan_study
 from tippingpoint.study.publish import COLUMNS
+from tippingpoint.study.runners.pool import Event
+from tippingpoint.study.runners.worker import Reporter, answer
 from tippingpoint.study.status import study_status
 
 Load = Callable[..., Study]
@@ -240,6 +244,48 @@ def test_a_damaged_parent_is_trained_again_before_its_children(
     assert sorted(note.partition(" ")[0] for note in told) == [str(folder) for folder in hurt]
     run_study(study, tmp_path / "undisturbed", workers=2, environment=environment)
     pd.testing.assert_frame_equal(table(root), table(tmp_path / "undisturbed"), check_exact=True)
+
+
+class AtOnce:
+    """A pool in this process that takes all that is ready, and tells at once what became of it."""
+
+    size = 1000
+
+    def __init__(self, root: Path, executor: str, todo: int, environment: object, name: str) -> None:
+        self.root, self.name, self.orders = root, name, list[dict[str, Any]]()
+
+    def idle(self) -> int:
+        return self.size - len(self.orders)
+
+    def submit(self, key: str, order: Mapping[str, Any]) -> None:
+        self.orders.append(dict(order))
+
+    def wait(self, timeout: float) -> list[Event]:
+        events: list[Event] = []
+        for order in self.orders:
+            answer(self.root, order, execute, self.name, Reporter(lambda line: events.append(json.loads(line))))
+        self.orders.clear()
+        return events
+
+    def stop(self) -> None:
+        self.orders.clear()
+
+
+def test_a_damaged_parent_is_told_once_however_many_find_it(load: Load, study_text: str, tmp_path: Path) -> None:
+    root, few = tmp_path / "study", ("seeds=1", "n_pretrain=[400]")
+    study = load(study_text, *few)
+    run_study(load(study_text, *few, "n_finetune=[20]"), root, engine=AtOnce)
+    grid = build_grid(study)
+    todo = {key for key in grid.cells if not (root / "cells" / key).exists()}
+    hurt = next(key for key, below in grid.children().items() if key not in todo and len(todo & set(below)) > 1)
+    path = root / "cells" / hurt / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    outcome = run_study(study, root, engine=AtOnce)
+    assert (outcome.state, outcome.counts["done"]) == ("done", len(grid.cells))
+    (place,) = (root / "quarantine").iterdir()
+    (told,) = [note for note in outcome.notes if note.endswith("is trained again.")]
+    assert told.startswith(str(path.parent))
+    assert f"was moved to {place} and" in told
 
 
 def study_cells(root: Path) -> list[Path]:

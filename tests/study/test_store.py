@@ -13,6 +13,7 @@ import pytest
 
 from tippingpoint.errors import StoreError
 from tippingpoint.study import cell_files as room
+from tippingpoint.study import fsck, store
 from tippingpoint.study.cell_files import begin_cell, commit_cell, verify_cell
 from tippingpoint.study.fsck import check_store
 from tippingpoint.study.store import Store
@@ -114,6 +115,26 @@ def test_damage_is_found_and_the_cell_runs_again(tmp_path: Path, name: str) -> N
     assert writer.done() == set()
     assert "is trained again" in writer.notes[0]
     assert (tmp_path / "quarantine" / f"{KEY}.1" / "cell.json").is_file()
+
+
+@pytest.mark.parametrize("mend", [False, True])
+def test_damage_that_another_run_moved_away_is_not_told_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mend: bool
+) -> None:
+    Store(tmp_path, write=True).close()
+    folder = finish(tmp_path)
+    (folder / "result.json").unlink()
+
+    def find_too(found: Path, *, deep: bool = True) -> str | None:
+        fault = verify_cell(found, deep=deep)
+        if found.exists():
+            found.rename(tmp_path / "elsewhere")
+        return fault
+
+    monkeypatch.setattr(fsck if mend else store, "verify_cell", find_too)
+    told = check_store(tmp_path, repair=True).mended if mend else Store(tmp_path, write=True).notes
+    assert [text for text in told if "moved" in text] == []
+    assert list((tmp_path / "quarantine").iterdir()) == []
 
 
 def test_flipped_bits_are_found_by_the_hash(tmp_path: Path) -> None:

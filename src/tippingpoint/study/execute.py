@@ -289,7 +289,8 @@ class _Run:
         fault = verify_cell(self.store.folder(parent))
         if fault is not None:  # else another run has trained it already
             place = self.store.set_aside(parent)
-            self._tell(f"{self.store.folder(parent)} {fault}; it was moved to {place} and is trained again.")
+            if place is not None:  # else it was found before, through another cell or by another run
+                self._tell(f"{self.store.folder(parent)} {fault}; it was moved to {place} and is trained again.")
             self.results.pop(parent, None)
             self.schedule.reopen(parent)
         self.schedule.release(child)

@@ -255,9 +255,9 @@ def _repair(root: Path, faults: list[Fault]) -> list[str]:
         raise cannot_write(path, error) from error
     done = []
     for fault in faults:
-        place = set_aside(root, fault.path.name)
-        again = "; the next run trains it again" if is_key(fault.path.name) else ""
-        done.append(f"{fault.path} was moved to {place}{again}.")
+        if (place := set_aside(root, fault.path.name)) is not None:
+            again = "; the next run trains it again" if is_key(fault.path.name) else ""
+            done.append(f"{fault.path} was moved to {place}{again}.")
     store = Store(root, write=True, aside=False)
     for key, reason in failed.items():
         if key not in store.done():

@@ -56,8 +56,13 @@ def is_key(name: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{64}", name) is not None
 
 
-def set_aside(root: Path, name: str) -> Path:
-    """Move what lies under a name in ``cells/`` to the quarantine, which keeps it; return where it lies now.
+def set_aside(root: Path, name: str) -> Path | None:
+    """Move what lies under a name in ``cells/`` to the quarantine, which keeps it.
+
+    Returns
+    -------
+    Path or None
+        Where it lies now; None where nothing lay there, as where another runner was first.
 
     Raises
     ------
@@ -68,8 +73,9 @@ def set_aside(root: Path, name: str) -> Path:
     try:
         room.mkdir(exist_ok=True)
         place = next(path for n in itertools.count(1) if not (path := room / f"{name}.{n}").exists())
-        with contextlib.suppress(FileNotFoundError):  # another runner was first
-            os.rename(root / "cells" / name, place)
+        os.rename(root / "cells" / name, place)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise cannot_write(root / "cells" / name, error) from error
     return place
@@ -190,8 +196,8 @@ class Store:
         """Return where the log of a failed cell lies."""
         return self.root / "logs" / f"{key}.log"
 
-    def set_aside(self, key: str) -> Path:
-        """Move a damaged cell to the quarantine and forget its result; return where it lies now."""
+    def set_aside(self, key: str) -> Path | None:
+        """Move a damaged cell to the quarantine and forget its result; return where it lies now, if it was there."""
         place = set_aside(self.root, key)
         self._results.pop(key, None)
         self._put([], [key])
@@ -281,8 +287,8 @@ class Store:
         if not self.write:
             self.notes.append(f"{self.folder(key)} {fault}; the next run trains it again.")
             return
-        aside = self.set_aside(key)
-        self.notes.append(f"{self.folder(key)} {fault}; it was moved to {aside} and is trained again.")
+        if (aside := self.set_aside(key)) is not None:  # else another run has moved it, and tells of it
+            self.notes.append(f"{self.folder(key)} {fault}; it was moved to {aside} and is trained again.")
 
     # --- index ---
 
