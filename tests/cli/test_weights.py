@@ -125,7 +125,10 @@ def test_a_download_that_fails_leaves_nothing(
 def test_without_a_network_one_sentence_comes_at_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def unknown(*_: Any, **__: Any) -> Any:
+    asked = []
+
+    def unknown(host: str, *_: Any, **__: Any) -> Any:
+        asked.append(host)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setenv("TIPPINGPOINT_DATA", str(tmp_path / "data"))
@@ -136,6 +139,7 @@ def test_without_a_network_one_sentence_comes_at_once(
     told = capsys.readouterr().err
     assert f"{NAME}: the weights could not be fetched (huggingface.co is not found from here: Name or service" in told
     assert told.count("\n") == 1, "no word of attempts"
+    assert asked == ["huggingface.co"], "and none is made"
     assert not huggingface_hub.constants.HF_HUB_OFFLINE
     assert not (tmp_path / "data").exists()
     monkeypatch.setattr(fetching, "getproxies", lambda: {"https": "http://proxy:3128"})

@@ -405,12 +405,20 @@ def kill_all(process: subprocess.Popen[bytes], root: Path) -> list[Path]:
     return [path for path in left if path.exists()]
 
 
+def on_disk(folder: Path) -> int:
+    """Return the bytes that a folder takes where blocks have 4,096."""
+    return sum(-(-(4096 if path.is_dir() else path.stat().st_size) // 4096) * 4096 for path in folder.rglob("*"))
+
+
 @pytest.mark.slow
 def test_a_real_study_killed_and_resumed_gives_the_same_table(tmp_path: Path) -> None:
     """The issue's promise: tables identical in all columns but ``wall_s``."""
     small = ["seeds=1", "n_pretrain=[60, 120]", "n_finetune=[40]"]
     words = [word for setting in small for word in ("--set", setting)]
+    told = sum(group.disk for group in plan_study(load_study("smoke", small), tmp_path / "whole").groups)
     run_study(load_study("smoke", small), tmp_path / "whole", workers=2)
+    weights = len(list((tmp_path / "whole" / "cells").glob("*/weights.safetensors")))
+    assert 0 <= on_disk(tmp_path / "whole" / "cells") - told < 2 * 4096 * weights, "but for the weights' last blocks"
     whole, root = table(tmp_path / "whole"), tmp_path / "killed"
     command = [sys.executable, "-m", "tippingpoint", "run", "smoke", "--no-report", "--workers", "2", *words]
     process = subprocess.Popen([*command, "--dir", str(root)], start_new_session=True)
