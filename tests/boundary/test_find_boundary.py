@@ -47,6 +47,22 @@ def test_without_noise_it_is_exact(make_study: Make, truth: PowerDifference) -> 
     np.testing.assert_allclose(edge.curve_["difference"], truth(edge.curve_["n_pretrain"].to_numpy()), atol=1e-5)
 
 
+@pytest.mark.parametrize("blocks", [2, 5])
+def test_runs_of_a_formula_are_answered_by_their_laws(truth: PowerDifference, blocks: int) -> None:
+    """Blocks that repeat each other to the last digit share nothing, and their intervals have no width."""
+    sizes = [100, 1000, 10000, 100000]
+    rows = [
+        {"recipe": recipe, "n_pretrain": size, "seed": block, "cross_entropy": floor + a * size**-alpha}
+        for recipe, (floor, a, alpha) in {"scratch": (0.3, 16.0, 0.5), "distilled": (0.36, 8.0, 0.42)}.items()
+        for size in sizes
+        for block in range(blocks)
+    ]
+    edge = ask(pd.DataFrame(rows))
+    assert edge.laws_hold
+    assert not any("miss" in text for text in edge.warnings)
+    np.testing.assert_allclose(edge.crossings[0].value, truth.crossings[0], rtol=1e-4)
+
+
 @pytest.mark.parametrize("noise", [0.01, 0.03])
 def test_intervals_cover(make_study: Make, truth: PowerDifference, noise: float) -> None:
     """20 studies of 6 blocks, nominal 90%: fewer than 14 hits has a chance below 1%."""
@@ -96,13 +112,15 @@ def test_few_blocks_and_unequal_compute_are_said(make_study: Make) -> None:
     assert any("costs 2 times the training FLOPs" in text for text in edge.warnings)
 
 
-def test_one_block_gives_no_interval(make_study: Make) -> None:
+def test_one_block_gives_no_interval(make_study: Make, capsys: pytest.CaptureFixture[str]) -> None:
     frame = make_study(blocks=1).drop(columns=["pretrain_id"]).iloc[::1]
     edge = ask(frame.assign(subset_seed=0, seed=0), resamples=0)
     assert edge.regime_probability == {}
     assert edge.crossings[0].interval is None
     assert edge.curve_["low"].isna().all()
     assert any("one seed block" in text for text in edge.warnings)
+    edge.summary()
+    assert "nan" not in capsys.readouterr().out
 
 
 def test_unpaired_recipes_are_said(study: pd.DataFrame) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["answer", "diagnose", "laws_hold", "measured_answer"]
 
 _FIT = 0.95  # probability, over all sizes together, of the test that the laws' difference fits the paired runs
+_ROUNDING = 1e-6  # of the target: what a fit to runs without noise may be off
 _PARTS = ("pretrain_flops", "teacher_flops", "finetune_flops")
 _UNEQUAL = 0.05  # relative difference of training compute that is worth saying
 
@@ -90,7 +91,9 @@ def _misses(chosen: Selection, F: PowerDifference, paired: pd.DataFrame, level: 
     strict = pair_up(chosen, 1 - (1 - level) / len(paired))
     places = strict[chosen.along].to_numpy(dtype=float)
     law = F(places)
-    off = (law < strict["low"].to_numpy()) | (law > strict["high"].to_numpy())
+    # Runs without noise have intervals without width, which the rounding of a fit would leave.
+    rounding = _ROUNDING * max(float(frame[chosen.target].abs().mean()) for frame in chosen.frames)
+    off = (law < strict["low"].to_numpy() - rounding) | (law > strict["high"].to_numpy() + rounding)
     return [float(place) for place in places[off]]
 
 

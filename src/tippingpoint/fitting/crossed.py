@@ -39,6 +39,7 @@ _MANY = 400  # runs beyond which a rough estimate of the ratios has to do: an in
 _SETTLED = 1e-3  # relative change of every variance
 _NOTHING = 1e-8  # of the runs' variance: as good as none
 _STEPS = np.arange(0.0, 9.01, 0.5)  # log(1 + rho/rho_0) of a component that is integrated over
+_EXACT = 1e-10  # residuals below this, in units of the runs' noise, are rounding: nothing is shared by them
 _LEAST_SHARE = 0.01  # of the greatest weight, below which a ratio is left out
 
 
@@ -112,6 +113,8 @@ class CrossedGroups:
             return [Node((), 1.0)]
         length = np.linalg.norm(design, axis=1)
         basis = np.linalg.qr((design[length > 0] / length[length > 0, None]).T)[0]
+        if np.abs(residuals - basis @ (basis.T @ residuals)).max() < _EXACT:
+            return [Node((0.0,) * len(self.codes), 1.0)]
         ratios = self._estimated(basis, residuals)
         if not self.doubtful:
             return [Node(ratios, 1.0)]
