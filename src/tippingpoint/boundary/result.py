@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, field
+from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tippingpoint.boundary.draws import RecipeFit
@@ -195,7 +196,7 @@ class Boundary:
         """Return the paired differences as a small table."""
         head = f"  {self.along:>14}  {'difference':>11}  {'std. error':>11}  pairs"
         rows = [
-            f"  {size(at):>14}  {mean:>+11.4f}  {error:>11.4f}  {int(pairs):>5}"
+            f"  {size(at):>14}  {mean:>+11.4f}  {'–' if isnan(error) else f'{error:.4f}':>11}  {int(pairs):>5}"
             for at, mean, error, pairs, *_ in self.paired_.to_numpy(dtype=float).tolist()
         ]
         return [f"  Paired differences as measured (positive: {self.recipes[1]} is better)", head, *rows]
