@@ -366,3 +366,21 @@ def test_the_words_at_a_tipping_point_take_no_room_from_the_figure(analysis: Ana
     box = text.get_window_extent()
     assert box.x0 >= axes.bbox.x0
     assert box.x1 <= axes.bbox.x1
+
+
+def test_the_words_at_a_late_tipping_point_lie_above_the_curves(analysis: Analysis) -> None:
+    """Curves that fall to a crossing at the right stand left of it at the height where its words used to be."""
+    assert analysis.primary is not None
+    shown = concept_panel(analysis.frame, analysis.primary)
+    assert shown is not None
+    at = float(np.sqrt(shown.sizes[-2] * shown.sizes[-1]))
+    falling = {"first": 0.1 + 2 * shown.x**-0.3, "second": 0.12 + 1.8 * shown.x**-0.3}
+    means = {f"{name}_means": np.interp(shown.sizes, shown.x, curve) for name, curve in falling.items()}
+    crossing = Crossing(at, at / 1.1, at * 1.1, True)
+    figure = draw(shown._replace(crossings=(crossing,), **falling, **means), width=6.4, height=3.7)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    (text,) = (one for one in axes.texts if one.get_text().startswith("tipping point"))
+    for curve in falling.values():
+        points = axes.transData.transform(np.column_stack([shown.x, curve]))
+        assert not any(text.get_window_extent().contains(*point) for point in points)

@@ -166,12 +166,15 @@ def _mark_tipping_point(axes: Axes, panel: ConceptPanel, value: float, low: floa
     height = float(np.interp(np.log(value), np.log(panel.x), panel.first))
     axes.plot([value], [height], "D", color=VERMILLION, markeredgecolor=PAPER, markersize=8, zorder=6)
     told = size(value) if panel.by_laws else told_size(value)
-    late = np.log(value / left) > 0.6 * np.log(right / left)  # then there is no room to the right of it
+    # A late one has no room to its right; to its left the curves come down to it, so that its words go above them.
+    late = np.log(value / left) > 0.6 * np.log(right / left)
     axes.annotate(
         f"tipping point: {told}\n({percent(panel.level)} interval shaded)",
-        (value, height),
-        xytext=(-8 if late else 8, 12),
+        (value, 1.0 if late else height),
+        xycoords=("data", "axes fraction" if late else "data"),
+        xytext=(-8, -4) if late else (8, 12),
         ha="right" if late else "left",
+        va="top" if late else "bottom",
         textcoords="offset points",
         fontsize=8.5,
         color=INK,
