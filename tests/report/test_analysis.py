@@ -124,6 +124,22 @@ def test_nothing_declared_is_said(small_frame: pd.DataFrame) -> None:
     assert "Nothing was declared before the runs" in answer(found)
 
 
+def test_a_table_without_stages_is_not_called_fine_tuned() -> None:
+    rows = [
+        {"recipe": recipe, "n_pretrain": size, "seed": seed, "error": floor + size**-0.4 + 0.001 * (seed * size % 7)}
+        for recipe, floor in {"scratch": 0.1, "distilled": 0.05}.items()
+        for size in (250, 500, 1000, 2000)
+        for seed in range(3)
+    ]
+    found = analyse(pd.DataFrame(rows), resamples=10)
+    assert "scratch against distilled, error, all runs." in answer(found).replace("\n", " ")
+    assert "fine-tuned" not in answer(found)
+
+
+def test_one_note_is_one(analysis: Analysis) -> None:
+    assert "1 note or warning stands in the report." in answer(analysis._replace(notes=analysis.notes[:1]))
+
+
 def test_one_recipe_alone(small_frame: pd.DataFrame) -> None:
     found = analyse(small_frame[small_frame["recipe"] == "scratch"], resamples=10)
     assert found.primary is None

@@ -37,7 +37,12 @@ class Look(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The scored set in words: the upstream test set, or fine-tuned on the downstream set."""
+        """The scored set in words: the upstream test set, or fine-tuned on the downstream set.
+
+        A table that tells neither stages nor downstream sets nor labels does not say that its models were fine-tuned.
+        """
+        if not (self.stage or self.downstream or self.n_finetune):
+            return "all runs"
         if self.stage == "pretrained":
             return f"scored on the upstream test set{f' {self.upstream}' if self.upstream else ''}"
         source = f", pretrained on {exact_size(self.n_pretrain)} images" if self.n_pretrain else ""

@@ -310,7 +310,9 @@ def answer(analysis: Analysis) -> str:
         parts.extend(f"Note: {text}" for text in limits(finding)[:1])
     parts.append(declared_sentence(analysis))
     if analysis.notes:
-        parts.append(f"{len(analysis.notes)} notes and warnings stand in the report.")
+        count = len(analysis.notes)
+        words = "1 note or warning stands" if count == 1 else f"{count} notes and warnings stand"
+        parts.append(f"{words} in the report.")
     lines = [line for part in parts if part for line in textwrap.wrap(part, WIDTH, break_on_hyphens=False)]
     if len(lines) > LINES:
         lines = [*lines[: LINES - 1], "The rest stands in the report."]
