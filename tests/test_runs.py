@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from tippingpoint.errors import EnvironmentFault, ExpressionError, MissingExtraE
 from tippingpoint.runs import Runs, default_axes, read_runs, select_group
 
 CSV = "recipe,stage,n_pretrain,error,seed\nscratch,finetuned,10,0.5,0\nscratch,finetuned,20,0.4,0\n"
+NUMBER = "write a number, with a decimal point and without units, % or separators of thousands"
 
 
 def write(folder: Path, text: str, name: str = "runs.csv") -> Path:
@@ -60,13 +62,39 @@ class TestReading:
     def test_lines_count_blank_ones_and_quoted_breaks(self, tmp_path: Path) -> None:
         text = '\n\nn_pretrain,error,about\n1,.5,"two\nlines"\n\n,,\n2,x,\n'
         assert faults_of(write(tmp_path, text)) == (
-            f"{tmp_path}/runs.csv, line 8: column 'error' ('x') is text; write a number.",
+            f"{tmp_path}/runs.csv, line 8: column 'error' ('x') is text; {NUMBER}.",
         )
 
     @pytest.mark.parametrize("separator", [";", "\t"])
     def test_other_separators_and_bom(self, tmp_path: Path, separator: str) -> None:
         path = write(tmp_path, "\ufeff" + CSV.replace(",", separator).replace("\n", "\r\n"))
         assert read_runs(path).frame["error"].tolist() == [0.5, 0.4]
+
+    def test_the_separator_that_excel_names_first(self, tmp_path: Path) -> None:
+        runs = read_runs(write(tmp_path, "sep=;\r\n" + CSV.replace(",", ";")))
+        assert runs.frame["error"].tolist() == [0.5, 0.4]
+        assert runs.line_numbers().tolist() == [3, 4]
+
+    def test_named_levels_of_an_index_are_columns(self, tmp_path: Path) -> None:
+        """A groupby makes them; without ``seed`` the rows would count as independent."""
+        frame = pd.DataFrame({"n_pretrain": [10, 10, 20], "seed": [0, 1, 0], "error": [0.5, 0.4, 0.3]})
+        indexed = frame.groupby(["n_pretrain", "seed"]).mean()
+        indexed.to_parquet(tmp_path / "runs.parquet")
+        for source in (
+            indexed,
+            tmp_path / "runs.parquet",
+            frame.set_index("seed"),
+            frame.set_index("seed", drop=False),
+        ):
+            found = read_runs(source).frame
+            assert found[["n_pretrain", "seed", "error"]].to_numpy().tolist() == frame.to_numpy().tolist()
+        assert list(indexed.columns) == ["error"]
+
+    def test_tables_of_other_libraries(self) -> None:
+        frame = pd.DataFrame({"n_pretrain": [10, 20], "error": [0.5, 0.4], "recipe": ["a", "b"]})
+        found = read_runs(pyarrow.Table.from_pandas(frame))  # polars has the same to_pandas
+        assert found.frame.to_dict("list") == frame.to_dict("list")
+        assert "pandas.DataFrame makes a table of most things" in faults_of(frame.to_dict("records"))[0]
 
     def test_empty_cells(self, tmp_path: Path) -> None:
         runs = read_runs(write(tmp_path, "recipe,n_pretrain,error\nscratch,,.5\nNA,3,.5\n"))
@@ -137,14 +165,40 @@ class TestFaults:
         assert found == (
             f"{place}: there is no column 'n_pretran'. Did you mean 'n_pretrain'?",
             f"{place}: there is no column 'eror'. Did you mean 'error'?",
-            f"{place}, line 3: column 'n_pretrain' ('many') is text; write a number.",
+            f"{place}, line 3: column 'n_pretrain' ('many') is text; {NUMBER}.",
             f"{place}, line 6: column 'n_pretrain' ('inf') is not finite; write a number.",
             f"{place}, lines 4, 5: column 'n_pretrain' ('-3') is not above 0; leave it empty where the size does not "
             "apply.",
             f"{place}, lines 3, 6: column 'error' ('1.5') is outside 0..1; write a fraction.",
-            f"{place}, line 7: column 'seed' belongs to a run that is already there (all but its scores is the same); "
-            "keep one of them.",
+            f"{place}, line 7: a run that is already there (all but its scores is the same); keep one, or give repeats "
+            "their own seed.",
         )
+
+    def test_an_infinite_cell_is_told_once(self) -> None:
+        assert faults_of({"error": [np.inf, -np.inf, 0.5]}) == (
+            "table, rows 0, 1: column 'error' ('inf') is not finite; write a number.",
+        )
+
+    def test_rows_of_another_length_are_told_together(self, tmp_path: Path) -> None:
+        text = "my runs\n" + CSV + "scratch,finetuned,40,0.3,0\na,b\n"
+        assert faults_of(write(tmp_path, text)) == (
+            f"{tmp_path}/runs.csv, lines 2, 3, 4, 5: have 5 cells and the header 1; mend the rows, or the header.",
+            f"{tmp_path}/runs.csv, line 6: has 2 cells and the header 1; mend the row.",
+        )
+
+    @pytest.mark.parametrize(
+        ("start", "words"),
+        [(b"PK\x03\x04\x14\0", "workbook"), (b"\x1f\x8b\x08", "gzip"), ("a,b\n".encode("utf-16"), "UTF-16")],
+    )
+    def test_files_that_are_no_text_are_called_what_they_are(self, tmp_path: Path, start: bytes, words: str) -> None:
+        path = tmp_path / "runs.csv"
+        path.write_bytes(start)
+        assert words in faults_of(path)[0]
+
+    def test_a_missing_target_says_how_to_make_it(self) -> None:
+        (told,) = faults_of({"accuracy": [0.5, 0.6]}, target="loss")
+        assert told.startswith("table: there is no column 'loss'. There are: accuracy; name one of them, or make")
+        assert "--define" in told
 
     def test_asked_columns_of_foreign_tables(self) -> None:
         table = {"N": [1, None, 3, 4], "loss": [1, 2, "", "x"], "same": [2, 2, 2, 2]}

@@ -65,7 +65,7 @@ def _as_numbers(runs: Runs, column: str) -> tuple[NDArray[np.float64], list[str]
     values = np.asarray(floats(cells), dtype=np.float64)
     text = np.isnan(values) & cells.notna().to_numpy(bool)
     text &= (cells.astype(str).str.strip().str.lower() != "nan").to_numpy(bool)
-    word = "is text; write a number"
+    word = "is text; write a number, with a decimal point and without units, % or separators of thousands"
     return values, at_rows(text, runs.line_numbers(), column, word, runs.source, runs.row_word, cells.tolist())
 
 
@@ -83,6 +83,8 @@ def _check_range(runs: Runs, column: str, values: NDArray[np.float64], is_axis: 
     if is_asked and not grouped:
         rules.append((empty, "is empty; fill it in or leave the row out"))
     lines, cells = runs.line_numbers(), runs.frame[column].tolist()
+    told = np.isinf(values)  # by the first rule, and not once more as out of range
+    rules = rules[:1] + [(bad & ~told, what) for bad, what in rules[1:]]
     faults = [at_rows(bad, lines, column, what, runs.source, runs.row_word, cells) for bad, what in rules]
     return [sentence for found in faults for sentence in found]
 
@@ -104,8 +106,8 @@ def _check_rows(runs: Runs, axes: tuple[str, ...], target: str | None) -> tuple[
     if "seed" in frame.columns or "subset_seed" in frame.columns:
         named = [name for name in frame.columns if name not in MEASURED and name != target]
         twice = _hashable(runs).duplicated(named, keep="first").to_numpy(bool)
-        what = "belongs to a run that is already there (all but its scores is the same); keep one of them"
-        faults += at_rows(twice, runs.line_numbers(), "seed", what, runs.source, runs.row_word)
+        what = "a run that is already there (all but its scores is the same); keep one, or give repeats their own seed"
+        faults += at_rows(twice, runs.line_numbers(), None, what, runs.source, runs.row_word)
     else:
         copies = int(_hashable(runs).duplicated().sum())
         if copies:

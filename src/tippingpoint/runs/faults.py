@@ -17,7 +17,7 @@ _SHOWN = 5
 def at_rows(
     bad: NDArray[np.bool_],
     lines: NDArray[np.intp],
-    column: str,
+    column: str | None,
     what: str,
     source: str,
     word: str,
@@ -31,8 +31,10 @@ def at_rows(
         Where the fault is.
     lines : ndarray of int, shape (n,)
         What each row is called.
-    column, what : str
-        The column and what is wrong with it, with the remedy.
+    column : str or None
+        The column; None where the fault is the row's.
+    what : str
+        What is wrong with it, with the remedy.
     source, word : str
         The file, and whether ``lines`` are lines or rows.
     values : sequence, optional
@@ -45,15 +47,16 @@ def at_rows(
     more = f" and {len(at) - _SHOWN} more" if len(at) > _SHOWN else ""
     plural = "s" if len(at) > 1 else ""
     example = "" if values is None else f" ('{str(values[int(at[0])])[:40]}')"
-    return [f"{source}, {word}{plural} {shown}{more}: column '{column}'{example} {what}."]
+    subject = "" if column is None else f"column '{column}'{example} "
+    return [f"{source}, {word}{plural} {shown}{more}: {subject}{what}."]
 
 
-def missing_columns(names: Iterable[str], present: Iterable[object], source: str) -> list[str]:
-    """Return a sentence for each name that is not a column, with the nearest that is."""
+def missing_columns(names: Iterable[str], present: Iterable[object], source: str, remedy: str = "") -> list[str]:
+    """Return a sentence for each name that is not a column, with the nearest that is, or what there is and a remedy."""
     known = [str(name) for name in present]
     listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
     return [
-        f"{source}: there is no column '{name}'.{did_you_mean(name, known) or f' There are: {listed}.'}"
+        f"{source}: there is no column '{name}'.{did_you_mean(name, known) or f' There are: {listed}{remedy}.'}"
         for name in dict.fromkeys(names)
         if name not in known
     ]

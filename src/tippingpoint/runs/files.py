@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["read_table"]
 
 _STUDY_TABLE = "runs.csv"
+_SHOWN = 5  # faulty lines of one kind that are named
+#: How files begin that are no text, and what to do with them.
+_BINARY = {
+    b"PK\x03\x04": "is a workbook or a zip archive; save its sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "is a workbook of an old Excel; save its sheet as CSV",
+    b"\x1f\x8b": "is compressed with gzip; unpack it",
+    b"PAR1": "is a Parquet file; let its name end in .parquet",
+    b"\xff\xfe": "is UTF-16; save it as UTF-8 text",
+    b"\xfe\xff": "is UTF-16; save it as UTF-8 text",
+}
 
 
 def read_table(source: Any) -> Runs:
@@ -33,7 +44,7 @@ def read_table(source: Any) -> Runs:
 
     Parameters
     ----------
-    source : path, DataFrame or mapping
+    source : path, DataFrame (pandas, or what can be made one: polars, pyarrow) or mapping
         See :func:`tippingpoint.runs.read_runs`.
 
     Returns
@@ -50,8 +61,15 @@ def read_table(source: Any) -> Runs:
     """
     import pandas as pd
 
+    if not isinstance(source, pd.DataFrame | Mapping | str | Path) and hasattr(source, "to_pandas"):
+        try:
+            source = source.to_pandas()
+        except ImportError as error:
+            raise MissingExtraError(
+                f"This table needs pyarrow ({error}); pip install 'tippingpoint[parquet]'."
+            ) from error
     if isinstance(source, pd.DataFrame):
-        frame = source.reset_index(drop=True)
+        frame = _plain_rows(source)
         return _finish(frame, "table", np.arange(len(frame)), "row")
     if isinstance(source, Mapping):
         try:
@@ -60,8 +78,15 @@ def read_table(source: Any) -> Runs:
             raise RunsError(f"The columns do not make a table ({error}); give lists of one length.") from error
         return _finish(frame, "table", np.arange(len(frame)), "row")
     if not isinstance(source, str | Path):
-        raise RunsError(f"Runs are a path, a DataFrame or a mapping of columns, not {type(source).__name__}.")
+        what = f"Runs are a path, a DataFrame or a mapping of columns, not {type(source).__name__}"
+        raise RunsError(f"{what}; pandas.DataFrame makes a table of most things.")
     return _read_path(Path(source))
+
+
+def _plain_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with rows 0..n-1; levels of its index that have a name are columns (``seed`` after a groupby)."""
+    named = [place for place, name in enumerate(frame.index.names) if name is not None and name not in frame.columns]
+    return frame.reset_index(level=named).reset_index(drop=True) if named else frame.reset_index(drop=True)
 
 
 def _read_path(path: Path) -> Runs:
@@ -105,6 +130,9 @@ def _read_dataset(folder: Path) -> Runs:
 
 
 def _decode(data: bytes, path: Path) -> str:
+    for start, what in _BINARY.items():
+        if data.startswith(start):
+            raise RunsError(f"{path}: the file {what}.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -118,7 +146,7 @@ def _read_parquet(data: bytes, path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_parquet(io.BytesIO(data), engine="pyarrow").reset_index(drop=True)
+        return _plain_rows(pd.read_parquet(io.BytesIO(data), engine="pyarrow"))
     except ImportError as error:
         raise MissingExtraError(f"{path}: Parquet needs pyarrow; pip install 'tippingpoint[parquet]'.") from error
     except Exception as error:  # pyarrow raises many kinds for a damaged file
@@ -130,11 +158,13 @@ def _read_csv(text: str, path: Path) -> tuple[pd.DataFrame, NDArray[np.intp]]:
     import pandas as pd
 
     header_line = next(line for line in text.splitlines() if line.strip())
-    separator = max((",", "\t", ";"), key=header_line.count)
+    told = re.fullmatch(r"sep=(.)\s*", header_line)  # by Excel, in a line before the header
+    separator = told[1] if told else max((",", "\t", ";"), key=header_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     names: list[str] = []
     rows: list[list[str]] = []
     lines: list[int] = []
+    uneven: dict[int, list[int]] = {}
     faults: list[str] = []
     before = 0
     try:
@@ -142,22 +172,36 @@ def _read_csv(text: str, path: Path) -> tuple[pd.DataFrame, NDArray[np.intp]]:
             line, before = before + 1, reader.line_num
             if not any(cell.strip() for cell in cells):
                 continue
+            if told:
+                told = None
+                continue
             if not names:
                 names = _header(cells, line, path)
             elif len(cells) == len(names):
                 rows.append(cells)
                 lines.append(line)
             else:
-                faults.append(f"{path}, line {line}: has {len(cells)} cells and the header {len(names)}; mend the row.")
+                uneven.setdefault(len(cells), []).append(line)
     except csv.Error as error:
         faults.append(f"{path}, line {reader.line_num}: cannot be read as CSV ({error}).")
+    faults = [_uneven(path, count, at, len(names)) for count, at in uneven.items()] + faults
     if faults:
-        raise RunsError(_at_most(faults, path))
+        raise RunsError(faults)
     columns = zip(*rows, strict=True) if rows else ([] for _ in names)
     frame = pd.DataFrame(
         {name: pd.Series(list(cells), dtype=object) for name, cells in zip(names, columns, strict=True)}
     )
     return frame, np.array(lines, dtype=np.intp)
+
+
+def _uneven(path: Path, count: int, lines: list[int], header: int) -> str:
+    """Say which lines have another number of cells than the header."""
+    shown = ", ".join(map(str, lines[:_SHOWN])) + (f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else "")
+    place = f"line {shown}: has" if len(lines) == 1 else f"lines {shown}: have"
+    cells = f"{count} cell{'' if count == 1 else 's'}"
+    return (
+        f"{path}, {place} {cells} and the header {header}; mend the row{'' if len(lines) == 1 else 's, or the header'}."
+    )
 
 
 def _header(cells: list[str], line: int, path: Path) -> list[str]:

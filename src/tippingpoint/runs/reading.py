@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load_example", "read_runs"]
 
+_REMEDY = "; name one of them, or make the column with define (--define 'NAME=EXPR', such as 'error=1 - accuracy')"
+
 
 def read_runs(
     source: str | Path | pd.DataFrame | Mapping[str, Any] | Runs,
@@ -36,7 +38,7 @@ def read_runs(
 
     Parameters
     ----------
-    source : path, DataFrame, mapping of columns, or Runs
+    source : path, DataFrame (pandas, polars, pyarrow), mapping of columns, or Runs
         A CSV, JSONL or Parquet file, a study directory (its ``runs.csv``), a folder of Parquet files as the Hugging
         Face Hub stores data sets, or a table in memory. What W&B or MLflow exported is read as it comes
         (:mod:`tippingpoint.runs.trackers`).
@@ -67,7 +69,7 @@ def read_runs(
         mask = Expression(where).mask(_columns(runs, where), len(runs))
         runs = runs.keep(mask, f"they do not meet {where}")
     needed = [*(axes or ()), *([target] if target else [])]
-    faults = missing_columns(needed, runs.frame.columns, runs.source)
+    faults = missing_columns(needed, runs.frame.columns, runs.source, _REMEDY)
     checked, more = check(runs, tuple(axes or ()), target)
     if faults or more:
         raise RunsError([*faults, *more])
