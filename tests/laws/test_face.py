@@ -226,3 +226,16 @@ def test_auto_backtests_under_its_own_bound(law: str) -> None:
     of = [{score.law: score.rmsle for score in found.scores}[law] for found in (free, held)]
     assert of[0] < 1e-6
     assert of[1] > 1e-2
+
+
+def test_a_forecast_for_a_frame_keeps_its_rows() -> None:
+    """Joined to a filtered frame it would else stand beside other rows."""
+    law = AdditivePowerLaw(AXES, random_state=0).fit(table())
+    asked = table().loc[[5, 30, 7], AXES]
+    assert law.predict(asked, interval=0.9).index.tolist() == [5, 30, 7]
+
+
+@pytest.mark.parametrize("sizes", [5, None, [1.0, 2.0]])
+def test_sizes_without_names_are_told(sizes: Any) -> None:
+    with pytest.raises(RunsError, match="a mapping from axis to number or a DataFrame"):
+        AdditivePowerLaw(AXES, random_state=0).fit(table()).predict(sizes)

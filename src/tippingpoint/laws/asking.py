@@ -25,9 +25,11 @@ def read_points(axes: Sequence[str], sizes: Mapping[str, Any] | pd.DataFrame) ->
     Raises
     ------
     RunsError
-        An axis is missing, unknown or not above 0; all of them are told.
+        An axis is missing, unknown or not above 0 (all of them are told), or ``sizes`` has no names.
     """
-    given = [str(name) for name in sizes]
+    if not isinstance(sizes, Mapping) and not hasattr(sizes, "columns"):
+        raise RunsError(f"Sizes are a mapping from axis to number or a DataFrame, not {type(sizes).__name__}.")
+    given = [str(name) for name in (sizes if isinstance(sizes, Mapping) else sizes.columns)]
     faults = [f"The size of axis '{axis}' is not given." for axis in axes if axis not in given]
     if isinstance(sizes, Mapping):
         faults += [
@@ -58,6 +60,7 @@ def answer(
     seen: Array,
     warnings: tuple[str, ...],
     law: str,
+    rows: pd.Index | None = None,
 ) -> Prediction | Array | pd.DataFrame:
     """Return a law's answer in the shape of the question.
 
@@ -75,6 +78,8 @@ def answer(
         Of the fit.
     law : str
         Its name.
+    rows : pandas.Index, optional
+        Index of the table; 0..p-1 by default.
 
     Returns
     -------
@@ -88,7 +93,7 @@ def answer(
             return expected
         import pandas as pd
 
-        return pd.DataFrame({"prediction": expected, "low": band[0], "high": band[1]})
+        return pd.DataFrame({"prediction": expected, "low": band[0], "high": band[1]}, index=rows)
     point = points[0]
     factor = np.maximum(np.maximum(point / seen.max(axis=0), seen.min(axis=0) / point), 1.0)
     far = [

@@ -250,7 +250,7 @@ class Law(Settings):
         -------
         Prediction, numpy.ndarray or pandas.DataFrame
             For numbers a :class:`Prediction` (a float); for arrays an array, or with ``interval`` a table with the
-            columns ``prediction``, ``low``, ``high``.
+            columns ``prediction``, ``low``, ``high`` and the index of ``sizes``.
 
         Raises
         ------
@@ -261,7 +261,15 @@ class Law(Settings):
         expected = self._expect(asked[0])
         band = None if interval is None else self._band(asked[0], expected, interval)
         return answer(
-            self._axes, asked, expected, band, level=interval, seen=seen, warnings=self.warnings_, law=self.name
+            self._axes,
+            asked,
+            expected,
+            band,
+            level=interval,
+            seen=seen,
+            warnings=self.warnings_,
+            law=self.name,
+            rows=None if isinstance(sizes, Mapping) else getattr(sizes, "index", None),
         )
 
     def _expect(self, points: Array) -> Array:
