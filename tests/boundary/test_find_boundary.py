@@ -123,6 +123,14 @@ def test_one_block_gives_no_interval(make_study: Make, capsys: pytest.CaptureFix
     assert "nan" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"), [({"at": 5}, "at: 5 is not"), ({"random_state": "x"}, "random_state: 'x'")]
+)
+def test_settings_of_the_wrong_kind_are_told(study: pd.DataFrame, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        ask(study, **wrong)
+
+
 def test_unpaired_recipes_are_said(study: pd.DataFrame) -> None:
     frame = study.copy()
     frame.loc[frame["recipe"] == "distilled", ["subset_seed", "seed"]] += 100

@@ -99,7 +99,7 @@ def find_boundary(
     ...                      target="cross_entropy")  # doctest: +SKIP
     >>> edge.summary()  # doctest: +SKIP
     """
-    _check_settings(level, resamples, recipes)
+    _check_settings(level, resamples, recipes, at, random_state)
     table = read_runs(runs, where=where)
     chosen = select_pair(
         table,
@@ -117,8 +117,12 @@ def find_boundary(
     return boundary_of(chosen, fitted, notes=table.notes, stage=stage, level=level)
 
 
-def _check_settings(level: float, resamples: int, recipes: Sequence[str]) -> None:
+def _check_settings(level: float, resamples: int, recipes: Sequence[str], at: object, random_state: object) -> None:
     faults = []
+    if not (at is None or isinstance(at, Mapping)):
+        faults.append(f"at: {at!r} is not a mapping from axis to size, such as {{'n_params': 51000}}.")
+    if not (random_state is None or (isinstance(random_state, int | np.integer) and random_state >= 0)):
+        faults.append(f"random_state: {random_state!r} is not a whole number, 0 or more.")
     if not 0 < level < 1:
         faults.append(f"level: {level} is not a probability between 0 and 1; 0.9 is usual.")
     if resamples < 0:
