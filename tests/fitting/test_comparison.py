@@ -171,3 +171,17 @@ def test_fitters_know_their_parameters() -> None:
     assert counts == {
         "additive": 7, "multiplicative": 4, "multiplicative-floor": 5, "transfer": 6, "interaction": 10,
     }  # fmt: skip
+
+
+def test_a_law_that_has_two_names_over_one_axis_counts_once() -> None:
+    runs = read_runs(study("additive"), where="n_params == 1e7 and n_finetune == 1000")
+    found = compare_laws(runs, "n_pretrain", blocks=False)  # one axis may be a name, as that of a law
+    assert {one.law for one in found.scores} == {"additive", "multiplicative"}
+    assert "is the additive law" in found.skipped["multiplicative-floor"]
+    law = AutoLaw(["n_pretrain"], random_state=0).fit(runs)
+    assert law.weights_ == pytest.approx(
+        {one.law: one.weight for one in found.scores if one.law in law.weights_}, abs=0.01
+    )
+    assert (
+        compare_laws(runs, ["n_pretrain"], laws=["multiplicative-floor"], blocks=False).chosen == "multiplicative-floor"
+    )

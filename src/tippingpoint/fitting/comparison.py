@@ -42,6 +42,7 @@ Array = NDArray[np.float64]
 
 DEFAULT_LAWS = ("additive", "multiplicative", "multiplicative-floor", "transfer", "interaction")
 AVERAGED = ("additive", "multiplicative", "multiplicative-floor")  #: what ``--law auto`` averages
+_SAME_OVER_ONE_AXIS = {"additive", "multiplicative-floor"}
 _NEAR = 1.05  # a law with more parameters must foretell better than by this factor to be chosen
 SHARPNESS = 4 / 3  #: weights are (mean squared error)^-SHARPNESS for each fold: see benchmarks/law_choice.py
 
@@ -190,7 +191,8 @@ def compare_laws(
     target : str, default "error"
         Column to explain.
     laws : sequence of str
-        Their names. Those that need an axis which is not there are skipped, and said, unless none is left.
+        Their names. Those that need an axis which is not there are skipped, and said, unless none is left; so is
+        one of two that are the same law over one axis.
     objective, huber_delta
         See :mod:`tippingpoint.fitting.objectives`; the same for every law. Under ``binomial`` so is the
         over-dispersion: the least that any of them leaves, since each law with its own would fit as well as any other.
@@ -215,7 +217,7 @@ def compare_laws(
         A setting is wrong, or no law is left.
     """
     group = select_group(read_runs(runs), recipe=recipe, stage=stage, upstream=upstream, downstream=downstream)
-    names = default_axes(group) if axes is None else list(axes)
+    names = default_axes(group) if axes is None else [axes] if isinstance(axes, str) else list(axes)
     setting = FitSetting(objective, huber_delta, max_exponent, weights)
     inputs = read_inputs(group, names, target, setting)
     ready, skipped = _ready(laws, names, setting)
@@ -345,6 +347,9 @@ def _ready(
             ready[name] = fitter(name, axes, setting)
         except FitError as error:
             skipped[name] = " ".join(error.faults)
+    if len(axes) == 1 and set(ready) >= _SAME_OVER_ONE_AXIS:  # one law counted twice would have twice its share
+        del ready["multiplicative-floor"]
+        skipped["multiplicative-floor"] = "Over one axis the multiplicative-floor law is the additive law."
     if not ready:
         raise FitError([*skipped.values()] or "Name at least one law to compare.")
     return ready, skipped

@@ -72,13 +72,11 @@ class AutoLaw(Law):
                 "fixed, bounds and shared hold parameters of one law and 'auto' averages several: name the law "
                 "(on the command line --law additive)."
             )
-        # over one axis the multiplying law with a floor is the additive law
-        names = AVERAGED if len(self._axes) > 1 else AVERAGED[:-1]
         found = compare_laws(
             group,
             self._axes,
             target,
-            laws=names,
+            laws=AVERAGED,
             blocks=False,
             objective=setting.objective,
             huber_delta=setting.huber_delta,
