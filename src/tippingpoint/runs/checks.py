@@ -103,8 +103,8 @@ def _check_rows(runs: Runs, axes: tuple[str, ...], target: str | None) -> tuple[
     """Find runs given twice, and axes that do not vary."""
     faults: list[str] = []
     frame = runs.frame
-    if "seed" in frame.columns or "subset_seed" in frame.columns:
-        named = [name for name in frame.columns if name not in MEASURED and name != target]
+    named = [name for name in frame.columns if name not in MEASURED and name != target]
+    if "seed" in named or "subset_seed" in named:
         twice = _hashable(runs).duplicated(named, keep="first").to_numpy(bool)
         what = "a run that is already there (all but its scores is the same); keep one, or give repeats their own seed"
         faults += at_rows(twice, runs.line_numbers(), None, what, runs.source, runs.row_word)
