@@ -179,6 +179,9 @@ class TestFaults:
             "table, rows 0, 1: column 'error' ('inf') is not finite; write a number.",
         )
 
+    def test_a_seed_that_is_the_target_tells_no_runs_apart(self) -> None:
+        assert len(read_runs({"seed": [1, 2, 2]}, target="seed")) == 3
+
     def test_rows_of_another_length_are_told_together(self, tmp_path: Path) -> None:
         text = "my runs\n" + CSV + "scratch,finetuned,40,0.3,0\na,b\n"
         assert faults_of(write(tmp_path, text)) == (
@@ -332,3 +335,14 @@ def test_any_file_is_read_or_refused_by_our_error(
     path.write_bytes(text.encode())
     with contextlib.suppress(TippingPointError):
         read_runs(path)
+
+
+@pytest.mark.parametrize(
+    ("target", "refused"),
+    [("accuracy", True), ("eval/acc@1", True), ("test_acc", True), ("AUROC", True), ("error", False), ("accum", False),
+     ("inaccuracy", False), ("acc_error", False)],
+)  # fmt: skip
+def test_a_score_of_which_more_is_better_is_no_target(target: str, refused: bool) -> None:
+    runs = read_runs({"N": [1, 2, 3], target: [0.3, 0.2, 0.1]})
+    with pytest.raises(RunsError, match="grows as a model gets better") if refused else contextlib.nullcontext():
+        runs.require(["N"], target)

@@ -12,6 +12,7 @@ import pytest
 
 from tippingpoint.boundary import Boundary, find_boundary
 from tippingpoint.boundary.diagnosis import _noise
+from tippingpoint.errors import RunsError
 
 Make = Callable[..., pd.DataFrame]
 NEVER = {"scratch": (0.30, 16.0, 0.50), "distilled": (0.36, 16.0, 0.49)}
@@ -139,3 +140,12 @@ def test_one_more_block_is_one(mean: float, said_so: str) -> None:
     paired = pd.DataFrame({"n_pairs": [5], "mean": [mean], "standard_error": [error], "low": [-0.1], "high": [4.1]})
     (told,) = _noise(None, paired, pd.DataFrame(), 0.9)  # type: ignore[arg-type]
     assert said_so in told
+
+
+def test_a_score_that_grows_is_told_first_and_an_accuracy_refused(study: pd.DataFrame) -> None:
+    """Smaller counts as better, so that the answer about an accuracy would be the wrong way round."""
+    frame = study.assign(top1=1 - study["error"], test_acc=1 - study["error"])
+    assert "upside down" in ask(frame, target="top1", resamples=50).warnings[0]
+    assert not any("upside down" in text for text in ask(study, resamples=50).warnings)
+    with pytest.raises(RunsError, match="'test_acc' grows as a model gets better"):
+        ask(frame, target="test_acc")

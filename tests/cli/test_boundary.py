@@ -175,6 +175,15 @@ def test_text_starts_with_the_answer(table: Path, capsys: pytest.CaptureFixture[
     assert "Exploratory: the study's declared primary endpoint is --along n_pretrain --target cross_entropy" in out
 
 
+def test_own_columns_are_defined(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--stage", "pretrained", "--resamples", "50", "--json"]
+    plain = call(capsys, str(table), "--target", "cross_entropy", *options)
+    own = call(capsys, str(table), "--define", "loss=2 * cross_entropy", "--target", "loss", *options)
+    crossings = [json.loads(text)["crossings"][-1]["value"] for _, text, _ in (plain, own)]
+    np.testing.assert_allclose(crossings[1], crossings[0], rtol=0.01)
+    assert call(capsys, str(table), "--define", "loss")[0] == 2
+
+
 def test_the_declared_endpoint_is_recognised(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(table), "--stage", "pretrained", "--target", "cross_entropy", "--at", "n_params=51216"]
     code, out, _ = call(capsys, *words, "--resamples", "50")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["answer", "diagnose", "laws_hold", "measured_answer"]
 
 _FIT = 0.95  # probability, over all sizes together, of the test that the laws' difference fits the paired runs
+_GROWS = 0.5  # correlation with log size above which a target is said to grow
 _ROUNDING = 1e-6  # of the target: what a fit to runs without noise may be off
 _PARTS = ("pretrain_flops", "teacher_flops", "finetune_flops")
 _UNEQUAL = 0.05  # relative difference of training compute that is worth saying
@@ -145,6 +146,7 @@ def diagnose(
     """Return every sentence that limits the answer, the weightiest first."""
     whole = regime in ("always", "never")
     found = [
+        *_rising(chosen),
         *_noise(chosen, paired, curve, level),
         *_disagreement(chosen, fitted.difference, crossings, paired, level),
         *(why_none(chosen, fitted.difference, fitted.draws, regime == "always", crossings) if whole else []),
@@ -163,6 +165,20 @@ def diagnose(
             f"The difference touches zero at {size(touch)} without crossing it; the least noise decides.",
         )
     return tuple(dict.fromkeys(found))
+
+
+def _rising(chosen: Selection) -> list[str]:
+    """Say where both recipes' target grows along the axis: it may be a score of which more is better."""
+    for frame in chosen.frames:
+        if not len(levels_of(frame, chosen.along)) > 1 or frame[chosen.target].nunique() < 2:
+            return []
+        sizes, scores = (frame[name].to_numpy(dtype=float) for name in (chosen.along, chosen.target))
+        if not np.corrcoef(np.log(sizes), scores)[0, 1] > _GROWS:
+            return []
+    return [
+        f"The {target_words(chosen.target)} of both recipes grows with {axis_words(chosen.along)}. Smaller counts as "
+        "better here: if more of it is better, this answer is upside down, and an error must be made of it (1 - it)."
+    ]
 
 
 def _noise(chosen: Selection, paired: pd.DataFrame, curve: pd.DataFrame, level: float) -> list[str]:

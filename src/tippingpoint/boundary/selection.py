@@ -22,6 +22,7 @@ from tippingpoint.boundary.no_crossing import guides_of
 from tippingpoint.boundary.words import beyond, exactly
 from tippingpoint.errors import InputError, RunsError, did_you_mean
 from tippingpoint.runs import Runs, select_group
+from tippingpoint.runs.faults import larger_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,6 +200,7 @@ def _check_names(
             runs.numbers(name)
         except RunsError as error:
             faults += [f"{role}: {fault}" for fault in error.faults]
+    faults += larger_is_better(target)
     if along in at:
         faults.append(f"at: {along} is the axis that is walked along; give sizes of the other axes only.")
     if pool not in POOLS:

@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 
 from tippingpoint.errors import InputError
 
-__all__ = ["SCHEMA_VERSION", "parse_assignments", "print_json", "read_number", "read_pairs", "split_names"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "parse_assignments",
+    "print_json",
+    "read_definitions",
+    "read_number",
+    "read_pairs",
+    "split_names",
+]
 
 T = TypeVar("T")
 
@@ -74,6 +82,17 @@ def read_pairs(
             faults.append(f"{option}: {name} is given twice; give it once.")
         found[name] = known
     return found
+
+
+def read_definitions(texts: Iterable[str] | None, faults: list[str]) -> dict[str, str]:
+    """Read what stood behind ``--define`` as a mapping from column to expression; for ``faults`` see `read_pairs`."""
+
+    def expression(text: str) -> str:
+        if not text or text.startswith("="):
+            raise ValueError(text)
+        return text
+
+    return read_pairs(texts, "--define", "NAME=EXPR, for example 'D=C / (6 * N)'", expression, faults)
 
 
 def parse_assignments(text: str | None, option: str) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from tippingpoint.cli._common import read_number, read_pairs, split_names
+from tippingpoint.cli._common import read_definitions, read_number, read_pairs, split_names
 
 if TYPE_CHECKING:
     from tippingpoint.laws.base import Law
@@ -77,7 +77,7 @@ class Question:
         from tippingpoint.runs import read_runs
 
         names, faults = split_names(self.axes), list[str]()
-        define = read_pairs(self.define, "--define", "NAME=EXPR, for example 'D=C / (6 * N)'", _expression, faults)
+        define = read_definitions(self.define, faults)
         if faults:
             raise InputError(faults)
         return read_runs(self.runs, axes=names, target=self.target, define=define, where=self.where), names
@@ -167,12 +167,6 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
     spread.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     spread.__annotations__ = {one.name: one.annotation for one in parameters}
     return spread
-
-
-def _expression(text: str) -> str:
-    if not text or text.startswith("="):
-        raise ValueError(text)
-    return text
 
 
 def _ends(text: str) -> tuple[float | None, float | None]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tippingpoint.cli._common import parse_assignments, print_json, read_pairs, split_names
+from tippingpoint.cli._common import parse_assignments, print_json, read_definitions, split_names
 from tippingpoint.cli._laws import JsonOption, LawOption
 
 __all__ = ["register"]
@@ -114,16 +114,10 @@ def _read(
             found.append(parse_assignments(text, option))
         except InputError as error:
             faults += error.faults
-    columns = read_pairs(define, "--define", "NAME=EXPR, for example 'D=C / (6 * N)'", _expression, faults)
+    columns = read_definitions(define, faults)
     if faults:
         raise InputError(faults)
     return found[0], found[1], columns
-
-
-def _expression(text: str) -> str:
-    if not text or text.startswith("="):
-        raise ValueError(text)
-    return text
 
 
 @contextlib.contextmanager

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
-    import typer
+    from tippingpoint.runs import Runs
 
 __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    import typer
 
     @app.command()
     def boundary(
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
         target: str = typer.Option("error", help="Column to compare; smaller is better."),
         stage: str = typer.Option("finetuned", help="finetuned, or pretrained."),
         recipes: str = typer.Option("scratch,distilled", metavar="A,B", help="Two recipes; is the second better?"),
+        define: Annotated[list[str] | None, typer.Option(metavar="NAME=EXPR", help="A new column. Repeatable.")] = None,
         where: str = typer.Option(None, metavar="EXPR", help="Condition on the rows, for example 'seed < 3'."),
         upstream: str = typer.Option(None, help="Which upstream set, where there are several."),
         downstream: str = typer.Option(None, help="Which downstream set, where there are several."),
@@ -52,6 +54,7 @@ def register(app: typer.Typer) -> None:
         """
         from tippingpoint.cli._common import parse_assignments, print_json, split_names
         from tippingpoint.errors import RunsError
+        from tippingpoint.runs import read_runs
 
         _check_flags(over, out, teachers, conditions, along, pool)
         place = parse_assignments(at, "--at")
@@ -59,9 +62,11 @@ def register(app: typer.Typer) -> None:
         more = {"where": where, "level": level, "resamples": resamples, "random_state": seed}
         more |= {"upstream": upstream, "downstream": downstream, "teacher": teacher, "pool": pool}
         question = {"along": along, **asked}
+        columns = _definitions(define)
         try:
+            table = read_runs(runs, define=columns)
             with _progress(over is not None) as told:
-                found = _answer(runs, {**question, "at": place, **more}, over, teachers, conditions, told)
+                found = _answer(table, {**question, "at": place, **more}, over, teachers, conditions, told)
         except RunsError as error:
             note = _endpoint_note(runs, {**question, "at": place})
             raise RunsError([*error.faults, *([note] if note else [])]) from error
@@ -108,8 +113,20 @@ def _check_flags(over: str | None, out: str | None, teachers: bool, conditions: 
 _KINDS = (".png", ".svg", ".pdf", ".csv", ".json")
 
 
+def _definitions(define: list[str] | None) -> dict[str, str]:
+    """Read ``--define``, or raise with all that is wrong with it."""
+    from tippingpoint.cli._common import read_definitions
+    from tippingpoint.errors import InputError
+
+    faults: list[str] = []
+    columns = read_definitions(define, faults)
+    if faults:
+        raise InputError(faults)
+    return columns
+
+
 def _answer(
-    runs: str,
+    runs: Runs,
     settings: dict[str, Any],
     over: str | None,
     teachers: bool,

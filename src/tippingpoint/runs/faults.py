@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 
 from tippingpoint.errors import did_you_mean
 
-__all__ = ["at_rows", "missing_columns"]
+__all__ = ["at_rows", "larger_is_better", "missing_columns"]
 
 _SHOWN = 5
+#: Names of scores that grow as a model gets better: accuracy, test_acc, val/acc@1, auroc.
+_GROWS = re.compile(r"(.*[^a-z])?(acc|accuracy|auc|auroc)(@?\d+)?")
 
 
 def at_rows(
@@ -49,6 +52,17 @@ def at_rows(
     example = "" if values is None else f" ('{str(values[int(at[0])])[:40]}')"
     subject = "" if column is None else f"column '{column}'{example} "
     return [f"{source}, {word}{plural} {shown}{more}: {subject}{what}."]
+
+
+def larger_is_better(target: str) -> list[str]:
+    """Return no sentence, or one that refuses a score of which more is better: every answer would be upside down."""
+    if not _GROWS.fullmatch(target.lower()):
+        return []
+    name = target if target.isidentifier() else f"`{target}`"
+    return [
+        f"Target '{target}' grows as a model gets better, and laws and answers are of what falls; make an error of it "
+        f"with define (--define 'error=1 - {name}', or 1 - {name} / 100 of per cent) and leave the target out."
+    ]
 
 
 def missing_columns(names: Iterable[str], present: Iterable[object], source: str, remedy: str = "") -> list[str]:

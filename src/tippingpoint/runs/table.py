@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.errors import RunsError, did_you_mean
-from tippingpoint.runs.faults import at_rows, missing_columns
+from tippingpoint.runs.faults import at_rows, larger_is_better, missing_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +105,7 @@ class Runs:
         if target in axes:
             raise RunsError(f"Column '{target}' is both target and axis; choose another axis.")
         faults = _unusable_names(axes) + missing_columns([*axes, target], self.frame.columns, self.source)
+        faults += larger_is_better(target)
         if not len(self.frame):
             faults.append(f"{self.source}: no runs are left to fit.")
         if faults:
