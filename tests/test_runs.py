@@ -346,3 +346,9 @@ def test_a_score_of_which_more_is_better_is_no_target(target: str, refused: bool
     runs = read_runs({"N": [1, 2, 3], target: [0.3, 0.2, 0.1]})
     with pytest.raises(RunsError, match="grows as a model gets better") if refused else contextlib.nullcontext():
         runs.require(["N"], target)
+
+
+def test_a_choice_can_be_copied_into_a_shell() -> None:
+    with pytest.raises(RunsError) as caught:
+        select_group(read_runs({"recipe": ["a & b", "c"], "error": [0.1, 0.2]}))
+    assert caught.value.faults[0].endswith("choose one with recipe='a & b' (on the command line --recipe 'a & b').")

@@ -194,7 +194,7 @@ def test_a_declared_endpoint_that_the_table_lacks(small_frame: pd.DataFrame, end
 
 
 def test_no_target_is_an_error() -> None:
-    with pytest.raises(RunsError, match="nothing can be reported"):
+    with pytest.raises(RunsError, match=r"nothing can be reported; add one of these columns \('error' is 1 - accuracy"):
         analyse(pd.DataFrame({"n_pretrain": [1.0, 2.0]}))
 
 

@@ -143,7 +143,8 @@ def _fitted(
     kept, levels = _complete(part, target, title)
     axes = [axis for axis in _SIZES if len(levels.get(axis, [])) > 1]
     if not axes:
-        raise RunsError(f"no size of its {len(kept)} runs varies.")
+        runs = "run" if len(kept) == 1 else "runs"
+        raise RunsError(f"no size of its {len(kept)} {runs} varies.")
     law = new_law(axes).fit(kept, target)
     return (law, levels, fit_flops(kept.frame)), [*kept.notes, *_single_sizes(levels, title)]
 

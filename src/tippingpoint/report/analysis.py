@@ -197,7 +197,8 @@ def analyse(
     frame = tidy(table.frame)
     targets = [name for name in TARGETS if name in frame and frame[name].notna().any()]
     if frame.empty or not targets:
-        raise RunsError(f"{table.source}: there are no runs with any of {', '.join(TARGETS)}; nothing can be reported.")
+        why = f"there are no runs with any of {', '.join(TARGETS)}, so that nothing can be reported"
+        raise RunsError(f"{table.source}: {why}; add one of these columns ('error' is 1 - accuracy, from 0 to 1).")
     published = read_published(folder, Path(str(table.source)).stem)
     endpoint = endpoint if endpoint is not None else published.endpoint
     look, notes = declared_look(endpoint, frame) if endpoint is not None else (None, ())

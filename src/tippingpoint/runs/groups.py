@@ -5,6 +5,8 @@ Columns that a table does not have are not asked about, so that other people's t
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 
 from tippingpoint.errors import RunsError
@@ -58,7 +60,7 @@ def select_group(
         if chosen is None and len(known) > 1:
             faults.append(
                 f"{runs.source}: the runs have several values of {column} ({choices(known)}); "
-                f"choose one with {column}='{known[0]}' (on the command line --{column} {known[0]})."
+                f"choose one with {column}={known[0]!r} (on the command line --{column} {shlex.quote(known[0])})."
             )
         elif chosen is not None and chosen not in known:
             faults.append(unknown_value(column, chosen, known, runs.source))
