@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,3 +111,12 @@ def test_a_short_curve_is_named() -> None:
     frame.loc[(frame["model"] == "b") & (frame["images"] > 100), "train"] = 0
     with pytest.raises(FitError, match="curve model b"):
         tp.extrapolate(frame, x="images", y="error", group=["model"], train="train")
+
+
+def test_whole_numbers_that_name_a_curve_stay_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = table().assign(model=lambda rows: rows["model"].map({"a": 3, "b": 4}))
+    frame.to_csv(tmp_path / "curves.csv", index=False)
+    found = tp.extrapolate(tmp_path / "curves.csv", x="images", y="error", group=["model"], train="train")
+    found.summary()
+    assert capsys.readouterr().out.startswith("model 3: ")
+    assert '{"model": 4}' in json.dumps([curve["group"] for curve in found.to_dict()["curves"]])

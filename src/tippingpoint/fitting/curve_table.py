@@ -286,9 +286,11 @@ def _curves(table: Runs, group: tuple[str, ...]) -> list[tuple[dict[str, Any], A
     """Return each curve's name and rows, in the order in which they appear; an empty cell is a value of its own."""
     if not group:
         return [({}, np.arange(len(table)))]
-    parts = table.frame.groupby(list(group), sort=False, dropna=False).indices
+    places = table.frame.groupby(list(group), sort=False, dropna=False).indices
     named = []
-    for key, rows in parts.items():
-        values = key if isinstance(key, tuple) else (key,)
+    for key, rows in places.items():
+        # Text files have floats alone: the curve of seed 4 is not that of "seed 4.0".
+        parts = key if isinstance(key, tuple) else (key,)
+        values = [int(one) if isinstance(one, float) and one.is_integer() else one for one in parts]
         named.append((dict(zip(group, values, strict=True)), np.sort(rows)))
     return sorted(named, key=lambda one: int(one[1][0]))
