@@ -131,6 +131,11 @@ def test_settings_of_the_wrong_kind_are_told(study: pd.DataFrame, wrong: dict[st
         ask(study, **wrong)
 
 
+def test_rows_without_seeds_are_not_called_blocks(study: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    ask(study.drop(columns=["subset_seed", "seed", "pretrain_id"])).summary()
+    assert f"over {len(study)} rows taken as independent" in capsys.readouterr().out
+
+
 def test_unpaired_recipes_are_said(study: pd.DataFrame) -> None:
     frame = study.copy()
     frame.loc[frame["recipe"] == "distilled", ["subset_seed", "seed"]] += 100

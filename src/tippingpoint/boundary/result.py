@@ -189,7 +189,9 @@ class Boundary:
                 for a, t in law.to_dict()["terms"].items()
             ]
             facts.append((f"law of {law.recipe}", " + ".join([f"{law.level:.4g}", *terms]) + f" ({law.n_runs} runs)"))
-        facts.append(("draws", f"{self.resamples}, from the joint posterior over {self.n_blocks} blocks"))
+        alone = self.n_blocks == sum(law.n_runs for law in self.laws_)
+        over = f"{self.n_blocks} {'rows taken as independent' if alone else 'blocks'}"
+        facts.append(("draws", f"{self.resamples}, from the joint posterior over {over}"))
         return facts
 
     def _paired_lines(self) -> list[str]:
