@@ -71,6 +71,23 @@ def test_one_sentence_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old:
     assert [entry.name for entry in tmp_path.iterdir()] == ["study.yaml"]
 
 
+def test_a_file_of_another_model_is_told_with_all_other_faults(tmp_path: Path) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    save_file(timm.create_model("resnet18").state_dict(), tmp_path / "wide.safetensors")
+    given = NET[:-1] + f", weights: {tmp_path / 'wide.safetensors'}}}"
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY.replace(NET, given).replace("[40]", "[4000]", 1), encoding="utf-8")
+    for planning in (True, False):
+        with pytest.raises(ConfigError) as caught:
+            load_study(path, planning=planning)
+        weights, sizes = caught.value.faults
+        assert "model.ladder.net.weights: " in weights
+        assert "wide.safetensors: does not fit resnet18" in weights
+        assert "n_pretrain.0: 4000 images are asked for" in sizes
+
+
 def test_settings_of_augmentation_are_the_laboratorys() -> None:
     """The study's own class exists for its words and places; keys and defaults are those of the laboratory."""
     from tippingpoint.lab.data.augmentation import Augmentation

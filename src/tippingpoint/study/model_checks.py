@@ -192,6 +192,11 @@ def ask_laboratory(
             weights[name] = dict(laboratory.weights(entry.timm, entry.weights, config.data_dir, planning=planning))
         except ConfigError as error:
             faults += [(("model", "ladder", name, "weights"), _clause(said, "weights: ")) for said in error.faults]
+            continue
+        if weights[name]["path"]:  # a file of another model is told now, and not when its turn comes
+            spec = {**model_spec(config.model, name), "weights": weights[name]}
+            found = laboratory.model_faults(spec, image.size, image.channels, None)
+            faults += [(("model", "ladder", name, "weights"), _clause(fault, "weights: ")) for fault in found]
     return weights, faults
 
 

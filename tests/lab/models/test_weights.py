@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tippingpoint.errors import ConfigError
-from tippingpoint.lab.models import DeiTShape, build_deit, build_model, save_model
+from tippingpoint.lab.models import DeiTShape, build_deit, build_model, check_model, save_model, weights
 from tippingpoint.lab.models.export import export_model
 from tippingpoint.lab.models.pixels import normalisation_of, set_normalisation
 from tippingpoint.lab.models.weights import find_weights, load_weights, published_name, resolve_weights, weights_folder
@@ -273,3 +273,38 @@ def test_where_weights_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_names_that_are_none(name: str, given: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         find_weights(name, given)
+
+
+def test_a_model_is_held_against_its_file_before_anything_is_trained(tmp_path: Path) -> None:
+    """So that a study of days does not fail at the cell whose turn comes last."""
+    net, former = {"timm": "resnet18", "arguments": NARROW}, {"timm": "vit_tiny_patch16_224"}
+    fits = saved(resnet().state_dict(), tmp_path / "net.safetensors")
+    large = timm.create_model("vit_tiny_patch16_224")  # of 224 pixels: its positions are resampled
+    other = saved(large.state_dict(), tmp_path / "former.safetensors")
+    (tmp_path / "text.pth").write_text("hello", encoding="utf-8")
+
+    def check(words: Mapping[str, Any], path: Path) -> None:
+        found = resolve_weights(str(words["timm"]), str(path))
+        check_model({**words, "weights": {"path": str(found.path), "sha256": found.sha256}}, 32, 3)
+
+    check(net, fits)
+    check(former, other)
+    for words, path, fault in (
+        (net, other, r"former\.safetensors: does not fit resnet18: missing"),
+        (former, fits, r"net\.safetensors: does not fit vit_tiny_patch16_224: missing"),
+        ({"timm": "resnet18"}, fits, r"of another shape: 95 \(layer1\.0\.bn1\.bias is 8 and not 64"),
+        (net, tmp_path / "text.pth", r"text\.pth: cannot be read as weights: "),
+    ):
+        with pytest.raises(ConfigError, match=fault):
+            check(words, path)
+
+
+def test_a_rule_of_timm_that_needs_the_models_own_numbers_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rule(tensors: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+        return tensors if float(model.state_dict()["conv1.weight"].abs().sum()) else {}
+
+    monkeypatch.setattr(weights, "_filter_of", lambda model: rule)
+    path = saved(resnet().state_dict(), tmp_path / "w.safetensors")
+    check_model({"timm": "resnet18", "arguments": NARROW, "weights": {"path": str(path)}}, 32, 3)

@@ -209,7 +209,7 @@ def _maps_of(model: nn.Module, images: torch.Tensor) -> tuple[str | None, tuple[
 
 
 def check_model(spec: Mapping[str, Any], image_size: int, channels: int, *, batch_size: int | None = None) -> None:
-    """Raise where a model cannot be trained as asked; nothing is computed and no weights are made.
+    """Raise where a model cannot be trained as asked, or a file of weights that its words name does not fit it.
 
     Parameters
     ----------
@@ -229,6 +229,23 @@ def check_model(spec: Mapping[str, Any], image_size: int, channels: int, *, batc
             f"model: {spec.get('timm', 'the model')} normalises over the images of a batch, and a batch_size of "
             f"{batch_size} has none to normalise over; set batch_size to at least 2."
         )
+    if spec.get("weights"):
+        _check_weights(json.dumps(dict(spec), sort_keys=True), image_size, channels)
+
+
+@lru_cache(maxsize=256)
+def _check_weights(text: str, image_size: int, channels: int) -> None:
+    """Raise where a file of weights is not of its model; a file that fits is read once."""
+    from tippingpoint.lab.models.weights import fitting_weights
+
+    spec = json.loads(text)
+    words = {"image_size": image_size, "channels": channels, "n_classes": 2, "seed": 0}
+    try:
+        with torch.device("meta"):
+            model = build_model(without_weights(spec), **words)
+        fitting_weights(model, spec["weights"]["path"])
+    except ConfigError:
+        build_model(spec, **words)  # timm may need the model's own numbers to read a file: then no fault was found
 
 
 def measure_model(spec: Mapping[str, Any], image_size: int, channels: int, n_classes: int) -> tuple[int, int, int]:

@@ -32,6 +32,7 @@ __all__ = [
     "HUB",
     "WeightsFacts",
     "find_weights",
+    "fitting_weights",
     "load_weights",
     "published_name",
     "resolve_weights",
@@ -46,6 +47,7 @@ WRAPPERS = ("state_dict", "model")  # under which training scripts keep the tens
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of data-parallel, compiled and wrapped models
 FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")  # timm's names for what it does
 Tensors = dict[str, torch.Tensor]
+Scale = dict[str, Sequence[float]]
 
 
 class WeightsFacts(NamedTuple):
@@ -184,16 +186,32 @@ def load_weights(model: nn.Module, path: str | Path, sha256: str | None = None) 
         The file cannot be read, has changed, or is not of this model: missing, unexpected and mis-shaped tensors are
         told together.
     """
+    tensors, scale = fitting_weights(model, path, sha256)
+    model.load_state_dict({**model.state_dict(), **tensors})
+    set_normalisation(model, scale)
+
+
+def fitting_weights(model: nn.Module, path: str | Path, sha256: str | None = None) -> tuple[Tensors, Scale | None]:
+    """Return a file's tensors as a model takes them, without those of its head, and the scale of pixels they expect.
+
+    Parameters
+    ----------
+    model, path, sha256
+        As of `load_weights`; the model is left as it is, and one without weights of its own will mostly do.
+
+    Raises
+    ------
+    ConfigError
+        As of `load_weights`.
+    """
     path = Path(path)
     tensors, about = _read(path, sha256)
     # Files of ours say their scale; others have the one under which timm publishes this model.
-    said = about.get("normalisation") if isinstance(about, dict) else _published_scale(model)
+    scale = about.get("normalisation") if isinstance(about, dict) else _published_scale(model)
     given = _without_head(_adapted(model, tensors, path), _head_names(model))
-    own = model.state_dict()
-    head = {name for name in own if _is_under(name, _head_names(model))}
-    _check(model, path, {name: value for name, value in own.items() if name not in head}, given)
-    model.load_state_dict({**own, **given})
-    set_normalisation(model, said)
+    own = {name: value for name, value in model.state_dict().items() if not _is_under(name, _head_names(model))}
+    _check(model, path, own, given)
+    return given, scale
 
 
 def _read(path: Path, sha256: str | None) -> tuple[Tensors, dict[str, Any] | None]:
@@ -212,17 +230,17 @@ def _read(path: Path, sha256: str | None) -> tuple[Tensors, dict[str, Any] | Non
     except ConfigError:
         raise
     except Exception as error:  # torch's reader raises whatever a damaged file makes it stumble over
-        raise ConfigError(f"{path}: cannot be read as weights ({_reason(error)}); get the file anew.") from error
+        raise ConfigError(f"{path}: cannot be read as weights: {_reason(error)}.") from error
     return _unwrap(content, path), about
 
 
 def _reason(error: Exception) -> str:
-    """Return in a clause why a file cannot be read."""
+    """Return why a file cannot be read, and what to do."""
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
+        return f"{os.strerror(error.errno)}; check the file and its rights"
     if "Weights only load failed" in str(error):  # torch's words
-        return "it holds more than tensors, which is not opened"
-    return _first_line(error)
+        return "it holds more than tensors, which is not opened; save the model's state_dict() alone"
+    return f"{_first_line(error)}; get the file anew"
 
 
 def _first_line(error: BaseException) -> str:
@@ -297,7 +315,7 @@ def _first_name(model: nn.Module) -> str | Sequence[str]:
     return traits.get("first_conv") or "patch_embed.proj"
 
 
-def _published_scale(model: nn.Module) -> dict[str, Sequence[float]] | None:
+def _published_scale(model: nn.Module) -> Scale | None:
     cfg = getattr(model, "pretrained_cfg", None) or {}
     return {"mean": cfg["mean"], "std": cfg["std"]} if cfg.get("mean") and cfg.get("std") else None
 
