@@ -44,3 +44,25 @@ def test_more_blocks_are_counted_by_students_t() -> None:
 def test_level_is_checked(study: pd.DataFrame) -> None:
     with pytest.raises(InputError, match="between 0 and 1"):
         paired_differences(study, target="cross_entropy", level=2)
+
+
+def test_blocks_that_agree_on_few_test_images_do_not_make_a_difference_certain() -> None:
+    """One image of 62 in each of two blocks was told as p < 0.001."""
+    runs = pd.DataFrame(
+        [
+            {"recipe": recipe, "n_pretrain": size, "seed": seed, "subset_seed": seed, "error": count / 62, "n_test": 62}
+            for size, counts in {100: (38, 37), 200: (38, 30), 400: (30, 30)}.items()
+            for recipe, count in zip(("scratch", "distilled"), counts, strict=True)
+            for seed in (0, 1)
+        ]
+    )
+    asked = {"stage": None, "at": {}}
+    one, eight, none = paired_differences(runs, **asked).itertuples()  # type: ignore[arg-type]
+    assert one.standard_error == pytest.approx(1 / 62 / np.sqrt(12) / np.sqrt(2))
+    assert one.low < 0 < one.high
+    assert eight.low > 0, "what is many images is established all the same"
+    assert none.low < 0 < none.high
+    unknown = paired_differences(runs.drop(columns="n_test"), **asked)  # type: ignore[arg-type]
+    assert (unknown["standard_error"] < 1e-12).all(), "nothing is known of the steps of such a table"
+    other = runs.rename(columns={"error": "cross_entropy"})
+    assert (paired_differences(other, target="cross_entropy", **asked)["standard_error"] < 1e-12).all()  # type: ignore[arg-type]

@@ -95,3 +95,17 @@ def test_holm_never_lowers_a_p_value_and_keeps_their_order(raw: list[float]) -> 
     assert all(a >= p and a <= 1 for a, p in zip(adjusted, raw, strict=True))
     ranked = [adjusted[k] for k in np.argsort(raw)]
     assert ranked == sorted(ranked)
+
+
+def test_the_tests_know_that_errors_move_by_whole_images() -> None:
+    sizes, seeds = (100, 200, 400), (0, 1)
+    first = table([(size, seed, 38 / 62) for size in sizes for seed in seeds]).assign(n_test=62)
+    second = table([(size, seed, (37 - (size == 400)) / 62) for size in sizes for seed in seeds]).assign(n_test=62)
+    pairs = pair_runs(first, second, along="n_pretrain", target="error")
+    hidden = 1 / 62 / np.sqrt(12) / np.sqrt(2)  # of the mean of two blocks
+    assert pairs.level is not None
+    assert pairs.trend is not None
+    assert pairs.level.standard_error == pytest.approx(hidden / np.sqrt(3))
+    assert pairs.trend.standard_error == pytest.approx(hidden / np.sqrt(2))
+    assert pairs.trend.p > 0.1
+    assert [point.standard_error for point in pairs.sizes] == pytest.approx([hidden] * 3)

@@ -1,7 +1,8 @@
 """The second opinion: paired differences as they were measured, without any law.
 
 A pair is a run of each recipe that shares ``subset_seed``, ``seed`` and every size. Repeats within a block are averaged
-first; blocks are the independent units, so that the interval is Student's t over blocks.
+first; blocks are the independent units, so that the interval is Student's t over blocks. Their spread is not taken for
+less than few test images can show (``spread``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tippingpoint.boundary.selection import Selection, select_pair
+from tippingpoint.boundary.spread import score_step, standard_error
 from tippingpoint.errors import InputError
 from tippingpoint.runs import read_runs
 
@@ -120,8 +122,10 @@ def pair_up(chosen: Selection, level: float) -> pd.DataFrame:
 
     if not 0 < level < 1:
         raise InputError(f"level: {level} is not a probability between 0 and 1; 0.9 is usual.")
-    differences = block_differences(chosen)
-    rows = [{chosen.along: size, **_t_interval(differences[size].dropna().to_numpy(), level)} for size in differences]
+    differences, step = block_differences(chosen), score_step(chosen.frames, chosen.target)
+    rows = [
+        {chosen.along: size, **_t_interval(differences[size].dropna().to_numpy(), level, step)} for size in differences
+    ]
     return pd.DataFrame(rows, columns=[chosen.along, *COLUMNS], dtype=float).astype({"n_pairs": int})
 
 
@@ -165,14 +169,14 @@ def _has_axis(frame: pd.DataFrame, axis: str) -> bool:
     return axis in frame.columns and bool(frame[axis].notna().any())
 
 
-def _t_interval(values: Any, level: float) -> dict[str, float]:
+def _t_interval(values: Any, level: float, step: float) -> dict[str, float]:
     """Return mean, standard error, number and Student's interval."""
     from scipy.special import stdtrit
 
     n, mean = len(values), float(np.mean(values))
     if n < 2:
         return {"mean": mean, "standard_error": math.nan, "n_pairs": n, "low": math.nan, "high": math.nan}
-    error = float(np.std(values, ddof=1) / math.sqrt(n))
+    error = float(standard_error(values, step))
     half = float(stdtrit(n - 1, 0.5 + level / 2)) * error
     return {"mean": mean, "standard_error": error, "n_pairs": n, "low": mean - half, "high": mean + half}
 

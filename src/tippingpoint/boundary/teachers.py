@@ -29,6 +29,7 @@ from tippingpoint.boundary.levels import levels_of, names_in
 from tippingpoint.boundary.pair_law import PairLaw
 from tippingpoint.boundary.paired import block_differences
 from tippingpoint.boundary.selection import Selection, select_pair
+from tippingpoint.boundary.spread import score_step, standard_error
 from tippingpoint.boundary.teachers_result import BestTeacher, Candidate
 from tippingpoint.errors import InputError, RunsError, did_you_mean
 from tippingpoint.fitting.blocks import Blocks, blocks_of
@@ -248,6 +249,7 @@ def _measured(
     import pandas as pd
 
     gains = [block_differences(one) for _, one in chosen]
+    step = score_step([frame for _, one in chosen for frame in one.frames], field.target)
     rows, leaders = [], []
     for size in field.sizes:
         if not all(size in gain.columns for gain in gains):
@@ -260,22 +262,15 @@ def _measured(
         mean = values.mean(axis=0)
         leader = int(mean.argmin())
         names = [candidate.name for candidate in field.candidates]
-        error = _error(values)
+        error = standard_error(values, step)
         rows += [(size, name, -mean[k], error[k], chance[k], len(both)) for k, name in enumerate(names)]
         rival = np.delete(values - values[:, [leader]], leader, axis=1)  # above 0 where the leader is better
-        one_sided = paired_p(rival.mean(axis=0), _error(rival), np.full(rival.shape[1], len(both))) / 2
+        one_sided = paired_p(rival.mean(axis=0), standard_error(rival, step), np.full(rival.shape[1], len(both))) / 2
         leaders.append((size, names[leader], chance[leader], float(np.minimum(1.0, len(names) * one_sided.max()))))
     table = pd.DataFrame(leaders, columns=[field.along, "leader", "chance", "p"])
     table["p_holm"] = holm(table["p"].astype(float).tolist())
     table["established"] = (table["p_holm"] < 1 - level).to_numpy(bool)
     return pd.DataFrame(rows, columns=[field.along, *_COLUMNS]), table
-
-
-def _error(values: Array) -> Array:
-    """Return the standard error of the mean over blocks, of values (blocks, ..); NaN for a single block."""
-    blocks = len(values)
-    found: Array = values.std(axis=0, ddof=1) / np.sqrt(blocks) if blocks > 1 else np.full(values.shape[1], np.nan)
-    return found
 
 
 def _laws_hold(law: pd.DataFrame, measured: pd.DataFrame, along: str, first: str) -> bool:

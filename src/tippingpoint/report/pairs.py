@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from tippingpoint.boundary.spread import score_step, standard_error
+
 __all__ = ["BLOCK", "PairedSize", "PairedTest", "Pairs", "pair_runs"]
 
 BLOCK = ("subset_seed", "seed")
@@ -92,8 +94,9 @@ def pair_runs(first: pd.DataFrame, second: pd.DataFrame, *, along: str, target: 
     blocks = [name for name in BLOCK if name in first and name in second and first[name].notna().any()]
     sizes = [name for name in dict.fromkeys((*SIZES, along)) if name in first and name in second]
     points = _points(first, second, blocks, sizes, along, target)
+    step = score_step((first, second), target)
     summary = tuple(
-        _summary(at, points.loc[points["size"] == at, "difference"], level, bool(blocks))
+        _summary(at, points.loc[points["size"] == at, "difference"], level, bool(blocks), step)
         for at in sorted(map(float, points["size"].unique()))
     )
     table = points.pivot(index="block", columns="size", values="difference") if len(points) else pd.DataFrame()
@@ -105,10 +108,11 @@ def pair_runs(first: pd.DataFrame, second: pd.DataFrame, *, along: str, target: 
         notes.append(f"{len(table) - len(complete)} of {len(table)} blocks lack a size and are left out of the tests.")
     if not blocks or len(complete) < 2:
         return Pairs(along, points, summary, None, None, tuple(notes))
-    values = complete.to_numpy(dtype=float)
-    slopes = _slopes(np.log2(complete.columns.to_numpy(dtype=float)), values)
-    overall = _test(values.mean(axis=1), level)
-    return Pairs(along, points, summary, overall, None if slopes is None else _test(slopes, level), tuple(notes))
+    values, n_sizes = complete.to_numpy(dtype=float), complete.shape[1]
+    overall = _test(values, np.full(n_sizes, 1 / n_sizes), level, step)
+    slope = _slope_weights(np.log2(complete.columns.to_numpy(dtype=float)))
+    trend = None if slope is None else _test(values, slope, level, step)
+    return Pairs(along, points, summary, overall, trend, tuple(notes))
 
 
 def _points(
@@ -131,28 +135,28 @@ def _points(
     return joint
 
 
-def _summary(at: float, differences: pd.Series[float], level: float, has_blocks: bool) -> PairedSize:
+def _summary(at: float, differences: pd.Series[float], level: float, has_blocks: bool, step: float) -> PairedSize:
     """Return mean and t interval over the blocks at one size."""
     values = differences.to_numpy(dtype=float)
     if not has_blocks or len(values) < 2:
         return PairedSize(at, float(values.mean()), np.nan, np.nan, np.nan, len(values) if has_blocks else 0)
-    test = _test(values, level)
+    test = _test(values[:, None], np.ones(1), level, step)
     return PairedSize(at, test.mean, test.standard_error, test.low, test.high, len(values))
 
 
-def _slopes(x: np.ndarray, values: np.ndarray) -> np.ndarray | None:
-    """Return each block's least-squares slope over ``x``; None with fewer than two sizes."""
+def _slope_weights(x: np.ndarray) -> np.ndarray | None:
+    """Return how each size counts in the least-squares slope over ``x``; None with fewer than two sizes."""
     if len(x) < 2:
         return None
     centred = x - x.mean()
-    return np.asarray(values @ centred / (centred @ centred))
+    return np.asarray(centred / (centred @ centred))
 
 
-def _test(contrasts: np.ndarray, level: float) -> PairedTest:
-    """Return the one-sample t-test of the contrasts against zero."""
-    n = len(contrasts)
+def _test(values: np.ndarray, weights: np.ndarray, level: float, step: float) -> PairedTest:
+    """Return the t-test against zero of a contrast: ``weights`` over the sizes, of values (blocks, sizes)."""
+    n, contrasts = len(values), values @ weights
     mean = float(contrasts.mean())
-    error = float(contrasts.std(ddof=1) / np.sqrt(n))
+    error = float(standard_error(contrasts, step * float(np.linalg.norm(weights))))
     half = float(stats.t.ppf(0.5 + level / 2, n - 1)) * error
     statistic = abs(mean) / error if error > 0 else (np.inf if mean else 0.0)
     p = float(2 * stats.t.sf(statistic, n - 1))
