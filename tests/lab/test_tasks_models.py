@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from tippingpoint.errors import ConfigError
 from tippingpoint.lab import tasks
-from tippingpoint.lab.models import build_model, load_model, save_model
+from tippingpoint.lab.models import build_model, load_model, read_about, save_model
+from tippingpoint.lab.models.export import export_model
 from tippingpoint.lab.models.pixels import normalisation_of, set_normalisation
 
 CNN = {"timm": "resnet18", "arguments": {"channels": [8, 8, 16, 16]}}
@@ -113,6 +114,16 @@ def test_a_teacher_of_other_classes_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="knows 3 classes, the student's images have 5"):
         done(task, tmp_path / "guided", teacher_0=teacher)
     assert list((tmp_path / "guided").iterdir()) == [], "before any compute"
+
+
+def test_weights_say_what_their_outputs_stand_for(tmp_path: Path) -> None:
+    """A view numbers its classes anew, and nobody else can know which they were."""
+    task = changed(PRETRAIN, data={**PRETRAIN["data"], "name": "digits[2,5,7]"})
+    task["training"] = {**PRETRAIN["training"], "length": {"steps": 2}}
+    _, folder = done(task, tmp_path / "view")
+    assert read_about(folder).class_names == ["2", "5", "7"]
+    told = export_model(folder, tmp_path / "model.safetensors", {})
+    assert (told["n_classes"], told["class_names"]) == (3, ["2", "5", "7"])
 
 
 def test_weights_of_another_model_are_named(tmp_path: Path) -> None:

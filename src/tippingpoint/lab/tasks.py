@@ -224,7 +224,7 @@ def _train(
     scores = _score(model, task, images, validation)
     write_atomic(out / "curve.json", dump_json({"schema_version": CURVE_VERSION, "curve": record.curve}))
     if task["kind"] == "pretrain" or task.get("keep_weights"):
-        save_model(model, out, task["model"], **_image(task), n_classes=n_classes)
+        save_model(model, out, task["model"], **_image(task), n_classes=n_classes, class_names=images.class_names)
     return {
         "scores": scores.to_dict(),
         "n_params": about["n_params"],

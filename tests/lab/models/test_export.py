@@ -64,6 +64,7 @@ def test_timm_alone_gives_our_models_logits(
     assert expected.abs().max() > 0.05
     assert about["input"]["size"] == [3, 32, 32]
     assert about["cell"] == "k"
+    assert about["class_names"] is None, "of files that did not keep them"
     call = eval(about["python"], {"timm": timm})
     call.load_state_dict(load_file(path))
 

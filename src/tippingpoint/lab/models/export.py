@@ -95,6 +95,7 @@ def export_model(folder: Path, path: Path, about: Mapping[str, Any]) -> dict[str
         "timm_version": timm.__version__,
         "input": {"size": [stored.channels, stored.image_size, stored.image_size], **scale},
         "n_classes": stored.n_classes,
+        "class_names": stored.class_names,
         **about,
     }
     # One key alone: safetensors writes several in any order. As another study's weights the file says its scale.

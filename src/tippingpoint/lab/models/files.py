@@ -7,7 +7,7 @@ both are read.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class StoredModel:
         Of the images that it was trained on.
     normalisation : dict or None
         ``mean`` and ``std`` of pixels in [0, 1] that it expects, or None where it takes pixels in [-1, 1].
+    class_names : list of str or None
+        What its outputs stand for, in their order; None in files that did not say it yet.
     """
 
     spec: dict[str, Any]
@@ -47,10 +49,18 @@ class StoredModel:
     channels: int
     n_classes: int
     normalisation: dict[str, list[float]] | None = None
+    class_names: list[str] | None = None
 
 
 def save_model(
-    model: nn.Module, folder: Path, spec: Mapping[str, Any], *, image_size: int, channels: int, n_classes: int
+    model: nn.Module,
+    folder: Path,
+    spec: Mapping[str, Any],
+    *,
+    image_size: int,
+    channels: int,
+    n_classes: int,
+    class_names: Sequence[str] | None = None,
 ) -> Path:
     """Write a model's weights, running statistics included, with what is needed to build it again.
 
@@ -62,6 +72,8 @@ def save_model(
         Gets ``weights.safetensors``.
     spec, image_size, channels, n_classes
         What `build_model` was told.
+    class_names : sequence of str, optional
+        What its outputs stand for, in their order.
 
     Raises
     ------
@@ -74,6 +86,8 @@ def save_model(
         said["weights"] = {"sha256": spec["weights"]["sha256"]}
     about = {"schema_version": VERSION, "model": said, "image_size": image_size, "channels": channels}
     about |= {"n_classes": n_classes, "normalisation": normalisation_of(model)}
+    if class_names is not None:
+        about["class_names"] = list(class_names)
     # Copies: weights may be views of one buffer, on another device, or in another order of memory.
     state = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     try:
@@ -107,9 +121,8 @@ def _about(path: Path) -> StoredModel:
         )
     if about["schema_version"] != VERSION:
         raise ValueError(f"it was written by a later version of this package: schema {about['schema_version']}")
-    return StoredModel(
-        about["model"], about["image_size"], about["channels"], about["n_classes"], about.get("normalisation")
-    )
+    later = (about.get("normalisation"), about.get("class_names"))
+    return StoredModel(about["model"], about["image_size"], about["channels"], about["n_classes"], *later)
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
