@@ -16,7 +16,7 @@ from PIL import Image
 
 from tippingpoint.errors import DataError
 from tippingpoint.lab.data import arrays as npz_files
-from tippingpoint.lab.data import check_image_set, describe_image_set, load_image_set
+from tippingpoint.lab.data import check_image_set, describe_image_set, load_image_set, prepare_image_set
 from tippingpoint.lab.data.builtin import RawSet
 
 
@@ -264,6 +264,23 @@ def test_folder_faults_are_told_together(tmp_path: Path) -> None:
     assert "test/eel: holds no image" in faults
     assert "class 'eel' has no folder here" in faults
     assert "class 'empty' has no folder here" in faults
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    """They broke a study in the middle: class names and files of copies stand in its published files."""
+    folder = make_folder(tmp_path)
+    copy, odd = folder / "train" / "cat" / "0.png", os.fsdecode(b"co\xffpy.png")
+    (folder / "test" / "cat" / odd).write_bytes(copy.read_bytes())
+    (folder / "train" / os.fsdecode(b"no\xffte.txt")).write_text("passed over", encoding="utf-8")
+    (warning,) = check_image_set(str(folder))["warnings"]
+    assert r"train/cat/0.png is test/cat/co\xffpy.png" in warning
+    result = prepare_image_set("own", path=folder, size=8, to=tmp_path / "prepared")
+    assert r"test/cat/co\xffpy.png" in result["notes"][-1]
+    for part in ("train", "test"):
+        (folder / part / "dog").rename(folder / part / os.fsdecode(b"do\xffg"))
+    assert list(faults_of(folder)) == [
+        rf"{folder}/{part}/do\xffg: the class name is not UTF-8 text; rename the folder." for part in ("train", "test")
+    ]
 
 
 def test_a_test_part_is_never_made_up(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def load_npz(path: Path) -> RawSet:
     if missing:
         raise DataError(
             f"{path}: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing (the file has "
-            f"{', '.join(arrays) or 'no arrays'}); {EXPECTED}."
+            f"{', '.join(arrays) or 'no array of these names'}); {EXPECTED}."
         )
     images, labels = (arrays[naming[0]], arrays[naming[2]]), tuple(_flat(arrays[naming[place]]) for place in (1, 3))
     faults = [

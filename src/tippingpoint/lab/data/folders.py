@@ -22,6 +22,7 @@ __all__ = [
     "files_fingerprint",
     "folder_signature",
     "load_folder",
+    "printable",
     "scan_folder",
     "scan_part",
     "summarise_folder",
@@ -114,6 +115,11 @@ def scan_part(
     except OSError as error:
         faults.append(f"{folder}: cannot be read ({error.strerror}); check the folder.")
         return {}
+    faults += [  # class names stand in files that are UTF-8
+        f"{printable(entry)}: the class name is not UTF-8 text; rename the folder."
+        for entry in entries
+        if printable(entry.name) != entry.name
+    ]
     if only is not None:
         absent = sorted(set(only) - {entry.name for entry in entries})
         faults += [
@@ -258,9 +264,14 @@ def load_folder(path: Path, image_size: int, channels: int, classes: tuple[int, 
         *(files_fingerprint(listing.class_names, [part.contents for part in parts]), train.hashes, test.hashes),
         n_grey=train.n_grey + test.n_grey,
         passed_over=listing.passed_over,
-        train_files=tuple(str(file).removeprefix(f"{path}/") for file in train.files),
-        test_files=tuple(str(file).removeprefix(f"{path}/") for file in test.files),
+        train_files=tuple(printable(file).removeprefix(f"{printable(path)}/") for file in train.files),
+        test_files=tuple(printable(file).removeprefix(f"{printable(path)}/") for file in test.files),
     )
+
+
+def printable(name: str | Path) -> str:
+    r"""Return a file's name as text that can be written everywhere: bytes that are not UTF-8 as ``\xff``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _count(listing: Listing) -> int:

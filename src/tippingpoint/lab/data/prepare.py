@@ -22,6 +22,7 @@ import numpy as np
 from tippingpoint.errors import DataError, EnvironmentFault, did_you_mean
 from tippingpoint.lab.data.builtin import BUILTIN
 from tippingpoint.lab.data.class_lists import ClassList, read_class_list
+from tippingpoint.lab.data.folders import printable
 from tippingpoint.lab.data.images import EXAMPLES, passed_over_words
 from tippingpoint.lab.data.known import KNOWN
 from tippingpoint.lab.data.prepared import Prepared, data_folder, is_prepared, read_manifest, shape_words
@@ -207,7 +208,7 @@ def _leak(target: Path, source: Source) -> list[str]:
 
 def _called(part: Part, place: int) -> str:
     """Return the file of an image, or its number where it has none."""
-    return str(part.images[place]) if isinstance(part.images, list) else str(place)
+    return printable(part.images[place]) if isinstance(part.images, list) else str(place)
 
 
 def _check_room(target: Path, source: Source, size: int, channels: int) -> None:
