@@ -237,5 +237,8 @@ def test_a_folder_that_is_named_otherwise_is_pointed_at(folder: Path) -> None:
 def test_a_validation_part_without_a_class_names_the_set(folder: Path) -> None:
     for file in list((folder / "train" / "cat").iterdir())[1:]:
         file.unlink()
-    with pytest.raises(DataError, match=r"photos: A validation part of 0.25 \(2 images\) holds no image of class 2"):
+    told = (
+        r"photos: A validation part of 0.25 \(2 images\) holds no image of class 2: a class needs two training images"
+    )
+    with pytest.raises(DataError, match=told):
         RealLaboratory().inspect([task(folder)])

@@ -158,3 +158,16 @@ def test_fraction_one_is_the_whole_pool_and_numpy_sizes_count() -> None:
     assert len(nested_subset(labels, np.arange(40), 1.0, "content", 0)) == 40
     assert subset_count(np.int64(7), 40) == 7
     assert subset_count(np.float32(0.5), 41) == 21
+
+
+@pytest.mark.parametrize(
+    ("fraction", "words"),
+    [
+        (0.05, "A validation part of 0.05 (1 image) holds no image of class 1: choose a larger validation_fraction"),
+        (0.97, "leaves (1 image) holds no image of class 1: choose a smaller validation_fraction"),
+    ],
+)
+def test_a_validation_part_without_a_class_says_what_to_change(fraction: float, words: str) -> None:
+    labels = np.repeat([0, 1], [20, 4])
+    with pytest.raises(DataError, match=re.escape(words)):
+        split_validation(labels, fraction, "content")

@@ -102,7 +102,7 @@ def nested_subset(
     count = subset_count(size, len(pool))
     order = _stratified_order(labels, pool, f"subset\0{fingerprint}\0{int(subset_seed)}")
     chosen = order[:count]
-    _check_every_class(labels, chosen, f"A subset of {count:,} images (asked for: {size!r})")
+    _check_every_class(labels, chosen, f"A subset of {count:,} images (asked for: {size!r})", "ask for more")
     return chosen
 
 
@@ -134,18 +134,25 @@ def split_validation(labels: npt.ArrayLike, fraction: float, fingerprint: str) -
     order = _stratified_order(labels, np.arange(len(labels), dtype=np.int64), f"validation\0{fingerprint}")
     count = subset_count(float(fraction), len(labels))
     validation, pool = np.sort(order[:count]), np.sort(order[count:])
-    _check_every_class(labels, validation, f"A validation part of {fraction} ({count:,} images)")
-    _check_every_class(labels, pool, f"What a validation part of {fraction} leaves ({len(pool):,} images)")
+    for part, what, other in (
+        (validation, f"A validation part of {fraction}", "larger"),
+        (pool, f"What a validation part of {fraction} leaves", "smaller"),
+    ):
+        counted = f"{len(part):,} image{'s' * (len(part) != 1)}"
+        _check_every_class(labels, part, f"{what} ({counted})", f"choose a {other} validation_fraction")
     return pool, validation
 
 
-def _check_every_class(labels: npt.NDArray[np.integer], chosen: Indices, what: str) -> None:
+def _check_every_class(labels: npt.NDArray[np.integer], chosen: Indices, what: str, remedy: str) -> None:
     """Raise where a class of the set has no image among those chosen."""
     missing = np.setdiff1d(labels, labels[chosen])
     if len(missing):
         named = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         noun = "class" if len(missing) == 1 else "classes"
-        raise DataError(f"{what} holds no image of {noun} {named}: choose another size, or fewer classes.")
+        fewest = int(np.bincount(labels)[missing].min())
+        if fewest < 2:
+            remedy = "a class needs two training images or more: add images"
+        raise DataError(f"{what} holds no image of {noun} {named}: {remedy}, or leave the class out.")
 
 
 def _keys(indices: Indices, tag: str) -> npt.NDArray[np.uint64]:
