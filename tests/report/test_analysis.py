@@ -148,6 +148,15 @@ def test_one_recipe_alone(small_frame: pd.DataFrame) -> None:
     assert "The laws" in page(found)
 
 
+def test_recipes_that_nobody_asked_to_compare(small_frame: pd.DataFrame) -> None:
+    others = small_frame["recipe"].map({"scratch": "public", "distilled": "public_frozen"})
+    found = analyse(small_frame.assign(recipe=others).dropna(subset="recipe"), resamples=10)
+    assert found.primary is None
+    assert "do not compare scratch with distilled, and no other comparison was declared" in headline(found)
+    assert "tippingpoint boundary --recipes" in headline(found)
+    assert len(answer(found).splitlines()) <= 15
+
+
 def test_no_blocks(small_frame: pd.DataFrame, endpoint: dict[str, Any]) -> None:
     frame = small_frame[small_frame["seed"] == 0].drop(columns=["subset_seed", "seed", "pretrain_id"])
     found = analyse(frame, endpoint, resamples=10)

@@ -265,6 +265,12 @@ def headline(analysis: Analysis) -> str:
     """
     finding = analysis.primary
     if finding is None:
+        if analysis.frame["recipe"].nunique() > 1:
+            return (
+                "These runs do not compare scratch with distilled, and no other comparison was declared, so there is "
+                "no boundary to tell; the laws are below. An endpoint in the study file declares one, and tippingpoint "
+                "boundary --recipes answers any."
+            )
         return "These runs do not compare two recipes, so there is no boundary to tell; the laws are below."
     if finding.boundary is not None and not finding.boundary.laws_hold:
         return finding.boundary.sentence.partition(LAWS_WOULD)[0].rstrip()
