@@ -149,7 +149,7 @@ def _print_prepared(done: dict[str, Any]) -> None:
     for note in done["notes"]:
         print(f"Note: {note}")
     if done["reused"]:
-        print("Note: the source was not looked at again; remove the folder to prepare it anew.")
+        print("Note: the images were not looked at again; remove the folder to prepare it anew.")
 
 
 @contextmanager

@@ -283,6 +283,18 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("train", "test"), [("Dog", "dog"), ("v\u00f6gel", "vo\u0308gel")])
+def test_classes_that_look_alike_are_pointed_at(tmp_path: Path, train: str, test: str) -> None:
+    """Some systems write accents as a letter and a mark: both names then look the same in a sentence."""
+    folder = make_folder(tmp_path)
+    for part, name in (("train", train), ("test", test)):
+        (folder / part / "dog").rename(folder / part / name)
+    first, second = faults_of(folder)
+    end = "the same save for case or for how accents are encoded; give both folders one name."
+    assert first == f"{folder}/train: class '{test}' has no folder here, but '{train}', {end}"
+    assert second == f"{folder}/test: class '{train}' has no folder here, but '{test}', {end}"
+
+
 def test_a_test_part_is_never_made_up(tmp_path: Path) -> None:
     make_folder(tmp_path)
     (tmp_path / "test").rename(tmp_path / "other")

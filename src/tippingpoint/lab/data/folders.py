@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -75,7 +76,7 @@ def scan_folder(path: Path, only: Collection[str] | None = None) -> Listing:
     if train is not None and test is not None:
         for part, ours, theirs in (("train", train, test), (test_name, test, train)):
             for name in sorted(set(theirs) - set(ours) - set(only or ())):  # those have been told
-                faults.append(f"{path / str(part)}: class '{name}' has no folder here, but in the other part; add it.")
+                faults.append(f"{path / str(part)}: class '{name}' has no folder here, {_but(name, ours)}.")
         if not faults and len(train) < 2:
             faults.append(f"{path / 'train'}: {len(train)} class folder; there must be two or more to tell apart.")
     if faults or train is None or test is None:
@@ -83,6 +84,15 @@ def scan_folder(path: Path, only: Collection[str] | None = None) -> Listing:
     names = tuple(sorted(train))
     kinds = Counter(Path(name).suffix.lower() or "without a suffix" for name in others)
     return Listing(names, [train[name] for name in names], [test[name] for name in names], kinds)
+
+
+def _but(name: str, here: Collection[str]) -> str:
+    """Return what to do about a class that one part lacks; it may be there, but in other letters."""
+    plain = [unicodedata.normalize("NFC", word).casefold() for word in (name, *sorted(here))]
+    twin = dict(zip(plain[1:], sorted(here), strict=True)).get(plain[0])
+    if twin is None:
+        return "but in the other part; add it"
+    return f"but '{twin}', the same save for case or for how accents are encoded; give both folders one name"
 
 
 def _there(path: Path) -> str:
