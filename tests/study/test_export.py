@@ -98,6 +98,8 @@ def test_rows_choose_the_models_behind_them(
 def test_what_cannot_be_exported_is_named(study: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no pretrained model behind the rows that meet recipe == 'no_pretraining'"):
         export_study(study, tmp_path / "out", where="recipe == 'no_pretraining'")
+    with pytest.raises(InputError, match="its own pretrainings alone, not those of fine-tunings or public models"):
+        export_study(study, tmp_path / "out", where="recipe == 'public_frozen'")
     with pytest.raises(InputError, match="is not a study directory"):
         export_study(tmp_path / "nowhere", tmp_path / "out")
     weights = next((study / "cells").glob("*/weights.safetensors"))

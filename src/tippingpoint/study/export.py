@@ -91,7 +91,10 @@ def _chosen(root: Path, where: str | None) -> list[Path]:
     cells = [known[short] for short in wanted if (known[short] / WEIGHTS).is_file()]
     if not cells:
         told = f" behind the rows that meet {where}" if where else ""
-        raise InputError(f"{root}: there is no pretrained model{told}; choose other rows, or run the study first.")
+        raise InputError(
+            f"{root}: there is no pretrained model{told}; a study keeps the weights of its own pretrainings alone, not "
+            "those of fine-tunings or public models: choose other rows, or run the study first."
+        )
     return cells
 
 
