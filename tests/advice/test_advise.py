@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import tippingpoint as tp
+from tippingpoint.advice.words import times
 from tippingpoint.errors import InputError, RunsError
 
 IMAGES, LABELS, MODELS = (250, 1000, 4000, 16000), (50, 200, 800), (1e4, 4e4, 1.6e5)
@@ -405,3 +406,13 @@ def test_a_recipe_that_cannot_be_fitted_is_left_out_and_counted(table: pd.DataFr
     found = ask(pd.concat([table, lone], ignore_index=True), budget=500)
     assert any(note.startswith("odd: left out, no law can be fitted") for note in found.notes)
     assert found.best.recipe == "scratch"
+
+
+def test_factors_are_said_without_exponents(table: pd.DataFrame) -> None:
+    assert [times(factor) for factor in (1.04, 2.54, 9.96, 38.2, 132.0, 8123.0, 987654.0)] == [
+        *("1", "2.5", "10", "38", "130", "8,100", "990,000"),
+    ]
+    found = ask(table, budget=1e9, max_extrapolation=1000)
+    told = [line for line in found.warnings if "times the most measured" in line]
+    assert told
+    assert not any("e+0" in line.partition(" is ")[2] for line in told)

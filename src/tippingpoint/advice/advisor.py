@@ -23,7 +23,7 @@ from tippingpoint.advice.options import beats, option_of, probabilities_best
 from tippingpoint.advice.question import Question, check_against, checked
 from tippingpoint.advice.result import Advice, Option
 from tippingpoint.advice.unreached import not_reached
-from tippingpoint.advice.words import amount, join, money, sized, things
+from tippingpoint.advice.words import amount, join, money, sized, things, times
 from tippingpoint.errors import InputError, RunsError
 from tippingpoint.runs import Runs, read_runs
 
@@ -237,7 +237,7 @@ def _warnings(best: Found, option: Option, question: Question) -> list[str]:
             levels, here = family.levels[axis], option.sizes[axis]
             above = here > levels[-1]
             end = f"the most measured ({amount(levels[-1])})" if above else f"below the least ({amount(levels[0])})"
-            told.append(f"{axis} = {amount(here)} is {factor:.2g} times {end}: the law is extrapolated there.")
+            told.append(f"{axis} = {amount(here)} is {times(factor)} times {end}: the law is extrapolated there.")
     for axis, span in zip(AMOUNTS, (space.images, space.labels) if space else (), strict=False):
         if span[0] < span[1] and option.sizes.get(axis, 0) >= span[1] * _EDGE - 1:
             told.append(

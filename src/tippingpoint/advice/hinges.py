@@ -12,7 +12,7 @@ from tippingpoint.advice.family import AMOUNTS, Family
 from tippingpoint.advice.options import beats
 from tippingpoint.advice.question import Question
 from tippingpoint.advice.result import Option
-from tippingpoint.advice.words import join, money, percent, score, sized, things
+from tippingpoint.advice.words import join, money, percent, score, sized, things, times
 from tippingpoint.boundary.words import target_words
 
 __all__ = [
@@ -97,7 +97,7 @@ def _term_sentence(best: Found, option: Option, question: Question) -> str:
     if factor < _MOST:
         after = score(option.error - part / 2)
         but = f", not the {what}," if part < _WHOLE * option.error else f" and so the {what},"
-        remedy = f"{factor:.2g} times the {things(axis)} would halve it{but} which would then be {after}."
+        remedy = f"{times(factor)} times the {things(axis)} would halve it{but} which would then be {after}."
     else:
         remedy = f"no amount of {things(axis)} within reason would halve it."
     if floor > part:

@@ -7,7 +7,7 @@ import math
 from tippingpoint.advice.family import AMOUNTS
 from tippingpoint.advice.hinges import choice_words
 from tippingpoint.advice.result import Advice, Option
-from tippingpoint.advice.words import amount, money, percent, score, sized, span, table, wrapped
+from tippingpoint.advice.words import amount, money, percent, score, sized, span, table, times, wrapped
 from tippingpoint.boundary.words import target_words
 
 __all__ = ["as_text"]
@@ -49,7 +49,7 @@ def _facts(advice: Advice, best: Option) -> list[str]:
     left = [f"{axis} {score(part)} ({percent(part / best.error)})" for axis, part in parts.items()]
     overlap = " (in this law the parts overlap)" if sum(best.shares.values()) > _OVERLAP * best.error else ""
     facts.append(("what is left", ", ".join(left) + overlap))
-    far = [f"{axis} {factor:.2g} times" for axis, factor in best.outside.items() if factor > 1]
+    far = [f"{axis} {times(factor)} times" for axis, factor in best.outside.items() if factor > 1]
     facts.append(("beyond the data", ", ".join(far) or "nothing"))
     if best.probability_best is not None:
         facts.append(("chance to be best", f"{percent(best.probability_best)} of the joint draws"))

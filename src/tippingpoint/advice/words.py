@@ -6,7 +6,20 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 
-__all__ = ["WIDTH", "amount", "join", "money", "percent", "score", "sized", "span", "table", "things", "wrapped"]
+__all__ = [
+    "WIDTH",
+    "amount",
+    "join",
+    "money",
+    "percent",
+    "score",
+    "sized",
+    "span",
+    "table",
+    "things",
+    "times",
+    "wrapped",
+]
 
 WIDTH = 80
 
@@ -23,6 +36,11 @@ def amount(value: float) -> str:
     if not math.isfinite(value):
         return "no end of"
     return f"{value:,.0f}" if 10 <= abs(value) < 1e7 else f"{value:.3g}"
+
+
+def times(factor: float) -> str:
+    """Return a factor in two digits, without an exponent: ``"2.5"``, ``"8,100"``."""
+    return f"{factor:.2g}" if factor < 10 else f"{float(f'{factor:.2g}'):,.0f}"
 
 
 def sized(value: float, axis: str) -> str:
