@@ -53,6 +53,19 @@ def test_the_interval_is_fiellers_set() -> None:
     assert found.interval[0] < found.value < found.interval[1]
 
 
+def test_blocks_that_agree_to_one_test_image_leave_the_crossing_open_by_it() -> None:
+    """Without the step five equal blocks would know it exactly."""
+    differences = blocks([0.1, 0.1, 0.02, -0.02, -0.1], 0.0)
+    (exact,) = measured_crossings(differences, paired(differences), 0.9)
+    (found,) = measured_crossings(differences, paired(differences), 0.9, step=0.01)
+    assert exact.value == found.value == pytest.approx(1000 * np.sqrt(2), rel=1e-9)
+    assert exact.interval[1] / exact.interval[0] < 1.01
+    half = student.ppf(0.95, 4) * 0.01 / np.sqrt(12 * 5)  # of the mean, at either end
+    w = np.linspace(0, 1, 100_001)
+    near = w[np.abs(0.02 - 0.04 * w) <= half * np.hypot(1 - w, w)]
+    np.testing.assert_allclose(found.interval, 1000 * 2 ** near[[0, -1]], rtol=2 * np.log(2) / 400)  # the grid's step
+
+
 def test_a_window_has_two_crossings() -> None:
     differences = blocks([-0.2, 0.1, 0.2, 0.1, -0.2], 0.01)
     found = measured_crossings(differences, paired(differences), 0.9)

@@ -139,6 +139,10 @@ def test_measured_probability_is_students(make_study: Make) -> None:
         values = (1 - w) * table[100.0] + w * table[1000.0]
         expected = 1 - stats.ttest_1samp(values, 0, alternative="greater").pvalue
         np.testing.assert_allclose(own[place], expected, atol=1e-9)
+    same = pd.DataFrame(np.full((2, 2), 1 / 62), columns=sizes)
+    assert (measured_probability(same, sizes) == 1).all()
+    expected = stats.t.cdf(np.sqrt(2 * 12), 1)  # one test image, and a spread of no less than a rounded number's
+    np.testing.assert_allclose(measured_probability(same, sizes, step=1 / 62), expected, rtol=1e-9)
     np.testing.assert_allclose(paired_p(0.0, 0.0, 4), 1.0)
     assert np.isnan(paired_p(1.0, np.nan, 1))
 

@@ -16,6 +16,7 @@ from tippingpoint.boundary.paired import block_differences, pair_up, sign_change
 from tippingpoint.boundary.power_difference import REGIMES, PowerDifference, Regime
 from tippingpoint.boundary.result import Boundary, Crossing, Interval, Stationary
 from tippingpoint.boundary.selection import Selection, select_pair
+from tippingpoint.boundary.spread import score_step
 from tippingpoint.errors import InputError
 from tippingpoint.runs import read_runs
 
@@ -162,7 +163,8 @@ def boundary_of(
     crossings = _crossings(F, draws, low, high, level)
     paired = pair_up(chosen, level)
     holds = laws_hold(chosen, F, paired)
-    measured = measured_crossings(block_differences(chosen), paired, level)
+    step = score_step(chosen.frames, chosen.target)
+    measured = measured_crossings(block_differences(chosen), paired, level, step)
     curve = _curve(F, draws, chosen, level)
     return Boundary(
         recipes=chosen.recipes,

@@ -8,7 +8,8 @@ sizes every block's difference is joined by a straight line in log D, so that at
 .. math::  m(w) = (1 - w)\,m_i + w\,m_j, \qquad v(w) = (1-w)^2 v_{ii} + 2 w (1-w)\,v_{ij} + w^2 v_{jj}
 
 with mean m and covariance v over blocks. A size belongs to the crossing's interval where Student's interval of m
-contains zero: m^2 <= t^2 v / B (Fieller's set, point by point). The laws play no part in it.
+contains zero: m^2 <= t^2 v / B (Fieller's set, point by point), v being no less than the steps of the scores hide
+(:mod:`~tippingpoint.boundary.spread`). The laws play no part in it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tippingpoint.boundary.spread import standard_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +72,9 @@ def established_signs(paired: pd.DataFrame) -> tuple[tuple[float, int], ...]:
     return tuple((float(D), 1 if a > 0 else -1) for D, a, b in zip(sizes, low, high, strict=True) if a > 0 or b < 0)
 
 
-def measured_crossings(differences: pd.DataFrame, paired: pd.DataFrame, level: float) -> tuple[MeasuredCrossing, ...]:
+def measured_crossings(
+    differences: pd.DataFrame, paired: pd.DataFrame, level: float, step: float = 0.0
+) -> tuple[MeasuredCrossing, ...]:
     """Return the changes of sign that start or end at a size whose own sign is established.
 
     Parameters
@@ -80,6 +85,8 @@ def measured_crossings(differences: pd.DataFrame, paired: pd.DataFrame, level: f
         Their means and intervals (``pair_up``).
     level : float
         Probability of the intervals.
+    step : float, default 0
+        In which the scores move (``score_step``).
 
     Returns
     -------
@@ -96,13 +103,13 @@ def measured_crossings(differences: pd.DataFrame, paired: pd.DataFrame, level: f
     for (low, before), (high, after) in pairwise([first, *signs, last]):
         part = differences.iloc[:, (sizes >= low) & (sizes <= high)]
         if before != after and part.shape[1] > 1:
-            found.append(_crossing(part, before, after, level))
+            found.append(_crossing(part, before, after, level, step))
     return tuple(crossing for crossing in found if crossing is not None)
 
 
-def _crossing(part: pd.DataFrame, before: int, after: int, level: float) -> MeasuredCrossing | None:
+def _crossing(part: pd.DataFrame, before: int, after: int, level: float, step: float) -> MeasuredCrossing | None:
     """Return the crossing between the first and last column of ``part``; a sign of 0 is not established."""
-    grid, mean, half = _band(np.log(np.asarray(part.columns, dtype=float)), part.to_numpy(dtype=float), level)
+    grid, mean, half = _band(np.log(np.asarray(part.columns, dtype=float)), part.to_numpy(dtype=float), level, step)
     turned = np.flatnonzero(np.sign(mean[:-1]) != np.sign(mean[1:]))
     if not len(turned):
         return None  # towards the end of the range the mean keeps its sign
@@ -115,7 +122,7 @@ def _crossing(part: pd.DataFrame, before: int, after: int, level: float) -> Meas
     return MeasuredCrossing(float(np.exp(value)), interval, after or -before)
 
 
-def _band(x: Array, differences: Array, level: float) -> tuple[Array, Array, Array]:
+def _band(x: Array, differences: Array, level: float, step: float) -> tuple[Array, Array, Array]:
     """Return log sizes, mean difference and half width of its Student interval on a grid that holds every size."""
     from scipy.special import stdtrit
 
@@ -124,16 +131,20 @@ def _band(x: Array, differences: Array, level: float) -> tuple[Array, Array, Arr
         ends = differences[:, i : i + 2]
         ends = ends[np.isfinite(ends).all(axis=1)]  # only blocks that have both pairs can be joined
         w = np.linspace(0, 1, _STEPS + 1)
-        joined = ends[:, :1] * (1 - w) + ends[:, 1:] * w
-        blocks = len(joined)
-        spread = joined.std(axis=0, ddof=1) / np.sqrt(blocks) if blocks > 1 else np.full(len(w), np.inf)
+        joined, blocks = _join(ends, w), len(ends)
+        spread = standard_error(joined, step * np.hypot(1 - w, w)) if blocks > 1 else np.full(len(w), np.inf)
         grids.append(x[i] + w * (x[i + 1] - x[i]))
         means.append(joined.mean(axis=0) if blocks else np.full(len(w), np.nan))
         halves.append(float(stdtrit(max(1, blocks - 1), 0.5 + level / 2)) * spread)
     return np.concatenate(grids), np.concatenate(means), np.concatenate(halves)
 
 
-def measured_probability(differences: pd.DataFrame, sizes: Array) -> Array:
+def _join(ends: Array, w: Array) -> Array:
+    """Return each block's difference at the shares ``w`` of the way between two sizes, of ``ends`` (blocks, 2)."""
+    return ends[:, :1] * (1 - w) + ends[:, 1:] * w
+
+
+def measured_probability(differences: pd.DataFrame, sizes: Array, step: float = 0.0) -> Array:
     """Return the probability that the mean paired difference is positive, by Student's t over blocks.
 
     Parameters
@@ -142,6 +153,8 @@ def measured_probability(differences: pd.DataFrame, sizes: Array) -> Array:
         One row per seed block, one column per size, ascending.
     sizes : ndarray
         Where; between two measured sizes every block's difference is joined by a straight line in log size.
+    step : float, default 0
+        In which the scores move (``score_step``).
 
     Returns
     -------
@@ -158,7 +171,7 @@ def measured_probability(differences: pd.DataFrame, sizes: Array) -> Array:
         if len(ends) < 2 or not inside.any():
             continue
         w = ((x[inside] - own[k]) / (own[k + 1] - own[k])).clip(0, 1)
-        joined = ends[:, :1] * (1 - w) + ends[:, 1:] * w
-        error = np.maximum(joined.std(axis=0, ddof=1) / np.sqrt(len(ends)), 1e-300)
+        joined = _join(ends, w)
+        error = np.maximum(standard_error(joined, step * np.hypot(1 - w, w)), 1e-300)
         found[inside] = stdtr(len(ends) - 1, joined.mean(axis=0) / error)
     return found

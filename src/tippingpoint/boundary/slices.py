@@ -31,6 +31,7 @@ from tippingpoint.boundary.measured import measured_probability
 from tippingpoint.boundary.paired import block_differences
 from tippingpoint.boundary.result import Boundary
 from tippingpoint.boundary.selection import recipe_runs, select_pair
+from tippingpoint.boundary.spread import score_step
 from tippingpoint.boundary.words import exactly
 from tippingpoint.errors import InputError, RunsError, did_you_mean
 from tippingpoint.runs import Runs, read_runs
@@ -46,11 +47,12 @@ _ALONG, _OVER = 81, 41  # points of the phase diagram
 
 
 class _Answered(NamedTuple):
-    """A slice; and its paired differences by block, where its laws miss them."""
+    """A slice; and its paired differences by block, where its laws miss them, with the step of their scores."""
 
     size: float
     boundary: Boundary
-    differences: pd.DataFrame | None
+    differences: pd.DataFrame | None = None
+    step: float = 0.0
 
 
 def boundary_map(
@@ -128,7 +130,7 @@ def boundary_map(
         except RunsError as error:
             failed.append((size, " ".join(error.faults)))
             continue
-        slices.append(_Answered(size, edge, None if edge.laws_hold else _differences(table, along, edge, who)))
+        slices.append(_Answered(size, edge) if edge.laws_hold else _by_pairs(size, table, along, edge, who))
     if not slices:
         raise RunsError([f"No size of {over} can be answered.", *dict.fromkeys(reason for _, reason in failed)])
     return _map(slices, sorted(failed), over)
@@ -180,9 +182,10 @@ def _sizes(
     return shared, alone
 
 
-def _differences(table: Runs, along: str, edge: Boundary, who: dict[str, Any]) -> pd.DataFrame:
-    """Return each block's difference at every size, where the laws of a slice miss them."""
-    return block_differences(select_pair(table, along=along, at=edge.at, pool="none", **who))
+def _by_pairs(size: float, table: Runs, along: str, edge: Boundary, who: dict[str, Any]) -> _Answered:
+    """Return a slice whose laws miss the paired runs, with each block's difference at every size."""
+    chosen = select_pair(table, along=along, at=edge.at, pool="none", **who)
+    return _Answered(size, edge, block_differences(chosen), score_step(chosen.frames, chosen.target))
 
 
 def _map(slices: list[_Answered], failed: list[tuple[float, str]], over: str) -> BoundaryMap:
@@ -252,7 +255,7 @@ def _slice_probability(one: _Answered, grid: Array) -> Array:
     """Return P(second recipe helps) of a slice on the grid, never quite 0 or 1; NaN outside of its range."""
     curve, edge = one.boundary.curve_, one.boundary
     if one.differences is not None:
-        found = measured_probability(one.differences, grid)
+        found = measured_probability(one.differences, grid, one.step)
         most = 1 - 1e-6
     else:
         x = np.log(curve[edge.along].to_numpy(dtype=float))

@@ -48,14 +48,14 @@ def _counts(frame: pd.DataFrame) -> Array:
     return counts[np.isfinite(counts)]
 
 
-def standard_error(values: Array, step: float = 0.0) -> Array:
+def standard_error(values: Array, step: float | Array = 0.0) -> Array:
     """Return the standard error of the mean over blocks.
 
     Parameters
     ----------
     values : ndarray, shape (blocks, ...)
         One value for each block.
-    step : float
+    step : float or ndarray, shape (...), default 0
         In which the values move, see `score_step`.
 
     Returns
@@ -66,5 +66,5 @@ def standard_error(values: Array, step: float = 0.0) -> Array:
     blocks = len(values)
     if blocks < 2:
         return np.full(values.shape[1:], np.nan)
-    found: Array = np.maximum(values.std(axis=0, ddof=1), step / math.sqrt(12)) / math.sqrt(blocks)
+    found: Array = np.maximum(values.std(axis=0, ddof=1), np.asarray(step) / math.sqrt(12)) / math.sqrt(blocks)
     return found
