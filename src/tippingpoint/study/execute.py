@@ -13,17 +13,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from tippingpoint.errors import EnvironmentFault, StoreError, TippingPointError
-from tippingpoint.files import write_atomic
-from tippingpoint.study.cell_files import verify_cell
 from tippingpoint.study.cells import Cell
 from tippingpoint.study.claims import Runner
 from tippingpoint.study.curves import write_curves
 from tippingpoint.study.display import Display, Quiet, Snapshot
+from tippingpoint.study.doubts import Doubts
 from tippingpoint.study.endpoint import endpoint_numbers, models_of_one_size
 from tippingpoint.study.eta import Throughput
 from tippingpoint.study.grid import Grid, build_grid
 from tippingpoint.study.load import Study, dump_config
-from tippingpoint.study.outcome import Outcome, keep_config, spent_before, told_before
+from tippingpoint.study.outcome import Outcome, keep_config, spent_before, told_of_images
 from tippingpoint.study.precision import decide_precision
 from tippingpoint.study.publish import (
     image_words,
@@ -97,11 +96,7 @@ def run_study(
         started.
     """
     root, grid = Path(root), build_grid(study)
-    told = told_before(root, study)
-    if told is None:
-        tasks = (cell.task for cell in grid.cells.values())
-        allow_overlap = bool(study.config.allow_overlap)
-        told = study.laboratory.inspect(tasks, places=study.places, allow_overlap=allow_overlap)
+    told = told_of_images(root, study, grid)
     if study.config.precision == "auto":
         study = decide_precision(study, root, devices[0])
         grid = build_grid(study)
@@ -135,16 +130,16 @@ class _Run:
         self.results = {key: self.store.result(key) for key in self.schedule.before}
         self.reasons: dict[str, str] = {}
         self.running = Running(self.store, runner.name, grid.cells, study.config.upstream)
-        self.trained = 0
+        self.trained: list[str] = []
         self.elsewhere: set[str] = set()  # cells that other runs have in work
-        self._next_look = 0.0
+        self.doubts = Doubts(self.store, self._tell)
         self.started = time.monotonic()
         self.spent_before = spent_before(root, study)
         self.workers = 1
         self.devices: tuple[str, ...] = ("cpu",)
         self.machine = machine()
         self.endpoint = endpoint_numbers(study, grid)
-        self._next_publish = self._next_progress = 0.0
+        self._next_look = self._next_publish = self._next_progress = 0.0
         self.about_images = about_images
         self.notes = list(self.store.notes)
         self.notes += keep_config(root, study, len(grid.cells), len(self.schedule.before))
@@ -221,19 +216,11 @@ class _Run:
             self.elsewhere.add(key)
             return False
         self.store.refresh()  # who had the cell before may have committed it on another host just now
-        if not self.store.has(key) and self._failed_elsewhere(key) is None:
+        if not self.store.has(key) and self.store.failed_since(self.runner.since, key) is None:
             return True
         self.runner.release(key)
         self._adopt(key)
         return False
-
-    def _failed_elsewhere(self, key: str) -> str | None:
-        """Return why a cell failed in another run since this one began; None where it did not."""
-        path = self.store.log_path(key)
-        with contextlib.suppress(OSError):
-            if path.stat().st_mtime > self.runner.since:
-                return (path.read_text(encoding="utf-8", errors="replace").splitlines() + [""] * 2)[1]
-        return None
 
     def _adopt(self, key: str) -> None:
         """Take over what another run has made of a cell."""
@@ -242,7 +229,8 @@ class _Run:
             self.results[key] = self.store.record_done(key)
             self.schedule.finish(key)
         else:
-            self._mark_failed(self.grid.cells[key], self._failed_elsewhere(key) or "it failed in another run")
+            reason = self.store.failed_since(self.runner.since, key) or "it failed in another run"
+            self._mark_failed(self.grid.cells[key], reason)
 
     def _look_elsewhere(self) -> None:
         """See what has become of the cells that other runs have in work."""
@@ -254,7 +242,7 @@ class _Run:
                 self._adopt(key)
             elif self.runner.is_free(key):
                 self.elsewhere.discard(key)
-                self.schedule.release(key)
+                self._put_back(key)
 
     def _take_note(self, event: Event) -> None:
         if event["event"] == "note":
@@ -269,40 +257,50 @@ class _Run:
             self.results[key] = self.store.record_done(key)
             self.schedule.finish(key)
             self.runner.release(key)
-            self.trained += 1
+            self.trained.append(key)
             self.throughput.add(self.grid.cells[key], event["wall_s"])
             return
-        if event["event"] == "damaged":
-            self._repair(event["parent"], key)
+        if event["event"] == "damaged" and self._repair(event["parent"], key):
+            return
+        if not self.runner.holds(key):  # this run was held for dead: another has the cell, and what lay aside is gone
+            self._leave(key)
             return
         if event["fatal"]:
             raise EnvironmentFault(f"The run has stopped, finished cells are kept: {event['reason']}")
-        if not self.runner.holds(key):  # this run was held for dead: another has the cell, and what lay aside is gone
-            self.runner.release(key)
-            self.elsewhere.add(key)
-            return
         self._failed(self.grid.cells[key], event)
         self.runner.release(key)
 
-    def _repair(self, parent: str, child: str) -> None:
-        """Train a damaged cell again before the one that was to start from it."""
-        fault = verify_cell(self.store.folder(parent))
-        if fault is not None:  # else another run has trained it already
-            place = self.store.set_aside(parent)
-            if place is not None:  # else it was found before, through another cell or by another run
-                self._tell(f"{self.store.folder(parent)} {fault}; it was moved to {place} and is trained again.")
-            self.results.pop(parent, None)
-            self.schedule.reopen(parent)
-        self.schedule.release(child)
+    def _repair(self, parent: str, child: str) -> bool:
+        """Train a damaged cell again before the one that was to start from it; False where the child has to fail."""
+        if not self.doubts.set_aside(parent):  # another run has trained it already, or the worker's view is old
+            if self.doubts.last_too_long(child):
+                return False
+            self._leave(child)
+            return True
+        self.results.pop(parent, None)
+        self.schedule.reopen(parent)
+        self._put_back(child)
         self.runner.release(child)
+        return True
+
+    def _leave(self, key: str) -> None:
+        """Give a cell back, to look in a moment what has become of it."""
+        self.runner.release(key)
+        self.elsewhere.add(key)
+
+    def _put_back(self, key: str) -> None:
+        """Have a cell trained later; it is blocked where what it starts from has failed meanwhile."""
+        self.schedule.release(key)
+        for parent in self.grid.cells[key].parents.values():
+            if self.schedule.state[parent] == "failed":
+                self._mark_failed(self.grid.cells[parent], self.reasons[parent])
 
     def _failed(self, cell: Cell, event: Event) -> None:
         """Keep the traceback, block what depends on the cell, go on with the rest."""
         lines = str(event["reason"]).strip().splitlines() or ["no reason was given"]
         self._mark_failed(cell, lines[0])
-        self.store.record_failed(cell.key, lines[0])
         log = f"{cell.label}\n{event['reason']}\n\n{event['trace']}\n\n{json.dumps(cell.describe(), indent=1)}\n"
-        write_atomic(self.store.log_path(cell.key), log)
+        self.store.record_failed(cell.key, lines[0], log)
         self.display.note(f"Failed: {cell.label}: {lines[0]} (log: {self.store.log_path(cell.key)})")
 
     def _mark_failed(self, cell: Cell, reason: str) -> None:
@@ -314,6 +312,9 @@ class _Run:
         for key in self.schedule.keys("running"):
             self.schedule.release(key)
             self.running.leave(key)
+        with contextlib.suppress(OSError, StoreError):  # the disk may be what failed
+            for key in self.store.lying() & {*self.schedule.keys("todo")}:  # other runs may not have the last word
+                self._adopt(key)
 
     # --- telling ---
 
@@ -327,13 +328,12 @@ class _Run:
         shares = [(cells[key], done / max(1, total)) for key, (done, total) in self.running.steps.items()]
         waiting = [cells[key] for key in self.schedule.keys("todo") if key in self.schedule.wanted]
         counts = self.schedule.counts()
-        left = len(waiting) + counts["running"]
         return Snapshot(
             name=self.study.config.name,
             state=state,
             counts=counts,
             running=tuple((cells[key].label, *steps) for key, steps in self.running.steps.items()),
-            eta_s=self.throughput.remaining(waiting, shares, self.workers) if left else 0.0,
+            eta_s=self.throughput.remaining(waiting, shares, self.workers) if waiting or counts["running"] else 0.0,
             wall_s=time.monotonic() - self.started,
             left_out=counts["todo"] - len(waiting),
         )
@@ -388,8 +388,8 @@ class _Run:
         return Outcome(
             state=state,
             counts=counts,
-            trained=self.trained,
-            reused=counts["done"] - self.trained,
+            trained=len(self.trained),
+            reused=len({*self.schedule.keys("done")} - {*self.trained}),
             failures={self.grid.cells[key].label: self.reasons[key] for key in failed},
             logs=[self.store.log_path(key) for key in failed],
             n_rows=rows,

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tippingpoint.files import write_atomic
+from tippingpoint.study.grid import Grid
 from tippingpoint.study.load import Study, dump_config
 
-__all__ = ["Outcome", "keep_config", "spent_before", "told_before"]
+__all__ = ["Outcome", "keep_config", "spent_before", "told_of_images"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,23 @@ class Outcome:
         return {"done": 0, "failed": 1}.get(self.state, 130)
 
 
-def told_before(root: Path, study: Study) -> list[str] | None:
+def told_of_images(root: Path, study: Study, grid: Grid) -> list[str]:
+    """Return what should be known of a study's images, as an earlier run found it out or looked at now.
+
+    Raises
+    ------
+    DataError
+        A set of images cannot be read, a subset lacks a class, or training images are test images.
+    """
+    told = _told_before(root, study)
+    if told is None:
+        tasks = (cell.task for cell in grid.cells.values())
+        allow_overlap = bool(study.config.allow_overlap)
+        told = study.laboratory.inspect(tasks, places=study.places, allow_overlap=allow_overlap)
+    return told
+
+
+def _told_before(root: Path, study: Study) -> list[str] | None:
     """Return what an earlier run of the very same study found out about its images; None where there was none."""
     try:
         before = json.loads((root / "progress.json").read_text(encoding="utf-8"))

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from tippingpoint.errors import StoreError
-from tippingpoint.files import dump_json
+from tippingpoint.files import dump_json, write_atomic
 from tippingpoint.study.cell_files import cannot_write, read_cell, require_known, runner_of, verify_cell
 from tippingpoint.study.claims import is_dead
 
@@ -141,9 +141,12 @@ class Store:
 
     def damaged(self) -> set[str]:
         """Return the keys of cells that were found damaged, now or before, and are not done again."""
-        lying = {path.name for path in _inside(self.cells) if is_key(path.name)}
         aside = {path.name.partition(".")[0] for path in _inside(self.root / QUARANTINE)}
-        return (lying | aside) - self._results.keys()
+        return (self.lying() | aside) - self._results.keys()
+
+    def lying(self) -> set[str]:
+        """Return the keys of cells that lie there now, whoever committed them, sound or not."""
+        return {path.name for path in _inside(self.cells) if is_key(path.name)}
 
     def described(self) -> Iterator[dict[str, Any]]:
         """Yield the ``cell.json`` of every finished cell that can be read."""
@@ -182,10 +185,12 @@ class Store:
         """
         self._put([])
 
-    def record_failed(self, key: str, reason: str) -> None:
-        """Take note of a cell that failed."""
+    def record_failed(self, key: str, reason: str, log: str | None = None) -> None:
+        """Take note of a cell that failed; ``log`` is what its log shall hold."""
         self._failed[key] = reason
         self._put([(key, "failed", reason)])
+        if log is not None:
+            write_atomic(self.log_path(key), log)
 
     def require(self) -> None:
         """Raise StoreError where the study directory has vanished: nothing is written that would make half of one."""
@@ -195,6 +200,14 @@ class Store:
     def log_path(self, key: str) -> Path:
         """Return where the log of a failed cell lies."""
         return self.root / "logs" / f"{key}.log"
+
+    def failed_since(self, moment: float, key: str) -> str | None:
+        """Return why a cell failed in any run since a moment by the disk's clock; None where it did not."""
+        path = self.log_path(key)
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime > moment:
+                return (path.read_text(encoding="utf-8", errors="replace").splitlines() + [""] * 2)[1]
+        return None
 
     def set_aside(self, key: str) -> Path | None:
         """Move a damaged cell to the quarantine and forget its result; return where it lies now, if it was there."""

@@ -4,7 +4,7 @@ Lines in:  ``{"cell": {...}, "parents": {role: path}}``; the end of the input is
 of a training too (so that a killed runner leaves no orphans).
 Lines out: ``{"event": "ready"}``, ``{"event": "step", "key", "done", "total"}`` (about once a second with ``curve``,
 the training curve so far as lists of equal length: ``step``, ``loss``, ``ce``), ``{"event": "done", "key", "wall_s"}``,
-``{"event": "failed", "key", "reason", "trace", "fatal"}``, ``{"event": "damaged", "key", "parent"}``,
+``{"event": "failed", "key", "reason", "trace", "fatal"}``, ``{"event": "damaged", "parent"}`` with all of ``failed``,
 ``{"event": "note", "text"}`` of what was warned of. What libraries print goes to standard error.
 """
 
@@ -254,7 +254,7 @@ def answer(root: Path, order: dict[str, Any], execute: Execute, runner: str, out
     try:
         run_cell(root, cell, order["parents"], execute, partial(out.step, key), runner, out.note)
     except DamagedParentError as error:
-        out.send(event="damaged", key=key, parent=error.parent)
+        out.send(event="damaged", key=key, parent=error.parent, reason=str(error), trace="", fatal=False)
     except Exception as error:
         reason = str(error) if isinstance(error, TippingPointError) else f"{type(error).__name__}: {error}"
         trace = traceback.format_exc()
