@@ -235,6 +235,37 @@ def test_who_wakes_beside_a_run_of_other_settings_ends(tmp_path: Path) -> None:
             sleeper.take(KEY)
 
 
+def test_in_a_copy_of_a_directory_its_live_runner_is_dead_by_and_by(tmp_path: Path) -> None:
+    """Nobody touches the copy: who waited for the runner's cells there would wait until the other study ends."""
+    root, copy = tmp_path / "study", tmp_path / "copy"
+    with Runner(root, "s") as runner:
+        assert runner.take(KEY)
+        shutil.copytree(root, copy)
+        long_ago = time.time() - 2 * claims.PATIENCE
+        for folder in (root, copy):
+            os.utime(folder / "claims" / f"{runner.name}.json", (long_ago,) * 2)
+        assert not is_dead(root, runner.name), "it may be asleep"
+        assert is_dead(copy, runner.name)
+        with Runner(copy, "other settings") as other:
+            assert other.take(KEY)
+
+
+def test_a_run_that_ended_while_the_disk_was_away_is_dead_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process may live on, as a notebook's does."""
+    monkeypatch.setattr(claims, "BEAT", 0.02)
+    root, away = tmp_path / "study", tmp_path / "away"
+    with Runner(root, "s") as runner:
+        assert runner.take(KEY)
+        root.rename(away)
+    away.rename(root)
+    time.sleep(0.1)
+    assert live_runners(root) == []
+    with Runner(root, "s") as again:
+        assert again.take(KEY)
+
+
 def test_a_claim_that_names_nobody_counts_while_it_is_young(tmp_path: Path) -> None:
     with Runner(tmp_path, "s") as runner:
         path = tmp_path / "claims" / f"{KEY}.0"

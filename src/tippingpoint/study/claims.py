@@ -6,9 +6,9 @@ Layout, in the study directory::
     claims/<key>.<n>         the cell <key> is taken by the runner that it names; the n-th claim of it
 
 A claim is a file that only one process can create. It counts while its runner lives: on the runner's own host that is
-known at once, from the process and the moment it began; on another host the runner is dead when its file was not
-touched for a minute. Whoever takes the cell of a dead runner creates the next claim and never removes the old one
-first: two that find the same dead runner cannot both get its cell.
+known at once, from the process and the moment it began; on another host, and in a copy of the directory, the runner is
+dead when its file was not touched for a minute. Whoever takes the cell of a dead runner creates the next claim and
+never removes the old one first: two that find the same dead runner cannot both get its cell.
 
 Should a runner sleep through that minute and go on, its cells may be trained twice and are committed once: a commit is
 a rename, and the second gives way. When it wakes, it shows itself anew before it takes another cell, so that no more
@@ -39,6 +39,7 @@ PATIENCE = 60.0  # seconds without a touch after which a runner on another host 
 SCHEMA_VERSION = 1
 _counter = itertools.count()
 _ahead: dict[str, float] = {}  # study directory -> seconds that the clock of its disk is ahead of this host's
+_here: set[str] = set()  # runners of this process that have not ended
 
 
 # --- who lives ---
@@ -105,8 +106,18 @@ def is_dead(root: Path, runner: str) -> bool:
     except OSError:
         return True  # it leaves no file when it ends
     if len(parts) == 4 and parts[0] == _host() and parts[1].isdigit():
-        return _begun(int(parts[1])) != parts[2]
+        if parts[1] == str(os.getpid()) and runner not in _here:  # its file stays where the disk was away at its end
+            return True
+        return _begun(int(parts[1])) != parts[2] or (age > PATIENCE and _is_copy(path))
     return age > PATIENCE
+
+
+def _is_copy(path: Path) -> bool:
+    """Say whether a runner's file is not the one that it touches: the study was copied under it."""
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["inode"]) != path.stat().st_ino
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def live_runners(root: Path) -> list[dict[str, Any]]:
@@ -196,6 +207,7 @@ class Runner:
         self._was_dead = False
 
     def __enter__(self) -> Self:
+        _here.add(self.name)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             _create(self.path, self.about)
@@ -203,13 +215,15 @@ class Runner:
             for left in sweep(self.root):
                 left.unlink(missing_ok=True)
         except OSError as error:
+            _here.discard(self.name)
             raise cannot_write(self.path, error) from error
         self._require_peace()
         threading.Thread(target=self._beat, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
+        _here.discard(self.name)
+        with contextlib.suppress(OSError, StoreError):
             for key in list(self._held):
                 self.release(key)
         with self._guard:
@@ -321,6 +335,6 @@ def _create(path: Path, content: dict[str, Any]) -> None:
     """Create a file that is not there; FileExistsError where it is."""
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     try:
-        os.write(handle, json.dumps(content).encode())
+        os.write(handle, json.dumps({**content, "inode": os.fstat(handle).st_ino}).encode())
     finally:
         os.close(handle)
