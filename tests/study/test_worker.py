@@ -46,6 +46,21 @@ def test_checkpoints_outlive_a_killed_training_and_go_with_the_commit(tmp_path: 
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
+def test_a_cell_that_was_committed_before_its_worker_was_killed_is_not_trained_again(tmp_path: Path) -> None:
+    """As where a node is lost before its last word gets out: the cell is placed again."""
+    Store(tmp_path, write=True).close()
+    folder = run_cell(tmp_path, described(1), {}, train, lambda *_: None)
+    left = tmp_path / "checkpoints" / folder.name / "step-00000001.safetensors"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    events: list[dict[str, Any]] = []
+    out = Reporter(lambda line: events.append(json.loads(line)))
+    answer(tmp_path, {"cell": described(1), "parents": {}}, lambda *_: pytest.fail("trained again"), "", out)
+    assert [event["event"] for event in events] == ["done"]
+    assert [path.name for path in (tmp_path / "cells").iterdir()] == [folder.name]
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
 def warning(_: Any, __: Any, out: Path, report: Any, checkpoints: Path) -> dict[str, Any]:
     """Warn as the laboratory does of a damaged checkpoint; fail if asked to."""
     logging.getLogger("tippingpoint.lab.training.checkpoints").warning("step-7 is passed over")

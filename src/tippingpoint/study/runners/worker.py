@@ -72,7 +72,7 @@ def run_cell(
     runner: str = "",
     note: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Train one cell and commit it.
+    """Train one cell and commit it; one that is committed already is left as it is.
 
     While it is trained its checkpoints lie in ``checkpoints/<key>``. They stay there when the training is cut short, so
     that the next one goes on from them, and are removed when the cell is committed.
@@ -106,6 +106,11 @@ def run_cell(
     StoreError
         The disk refuses.
     """
+    key = str(cell["key"])
+    finished, checkpoints = root / "cells" / key, root / "checkpoints" / key
+    if (finished / "cell.json").is_file():  # who trained it was ended before it could tell
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return finished
     folders = {role: Path(path) for role, path in parents.items()}
     for folder in folders.values():
         fault = verify_cell(folder)
@@ -113,9 +118,8 @@ def run_cell(
             raise DamagedParentError(
                 f"{folder} {fault}; run the study again, which trains this cell anew.", folder.name
             )
-    aside = begin_cell(root, cell["key"], runner)
+    aside = begin_cell(root, key, runner)
     try:
-        checkpoints = root / "checkpoints" / cell["key"]
         with _logged(aside / LOG, note):
             result = execute(cell["task"], folders, aside, report, checkpoints)
         finished = commit_cell(aside, root, cell, result)
