@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -73,6 +74,17 @@ def test_every_command_with_json_has_a_schema_with_a_version() -> None:
         jsonschema.Draft202012Validator.check_schema(schema)
         assert schema["properties"]["schema_version"]["const"] == 1, name
         assert "schema_version" in schema["required"], name
+
+
+@pytest.mark.parametrize("words", [["--version"], ["data", "list"]])
+def test_a_reader_that_has_seen_enough_is_no_failure(words: list[str]) -> None:
+    """As in ``tippingpoint data list | head -1``: a shell with pipefail would call it one."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "tippingpoint", *words]
+    told = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (told.returncode, told.stderr) == (0, "")
 
 
 def test_help_answers_at_once() -> None:

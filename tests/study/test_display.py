@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from test_execute import AtOnce
 
-from tippingpoint.study.display import Quiet, Snapshot, _panel, one_line
+from tippingpoint.study.display import LiveDisplay, PlainLines, Quiet, Snapshot, _panel, one_line
 from tippingpoint.study.execute import run_study
 from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study
@@ -62,3 +64,26 @@ def test_a_run_of_some_cells_counts_those(
     run_study(study, tmp_path / "s", workers=1, environment=slow, display=watch, choose=lambda: keys.pop(0))
     assert watch.seen[0].startswith("stub: 0/1 cells done, 1 running;")
     assert watch.seen[-1].startswith("stub: 1/1 cells done;")
+
+
+class Terminal(io.StringIO):
+    """A terminal that is closed one day; or the pipe of a reader that goes."""
+
+    gone = False
+
+    def write(self, text: str) -> int:
+        if self.gone:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("display", [PlainLines, LiveDisplay])
+def test_a_study_goes_on_where_nobody_watches_any_more(
+    display: type[PlainLines | LiveDisplay], load: Callable[..., Study], study_text: str, tmp_path: Path
+) -> None:
+    stream = Terminal()
+    watched = PlainLines(stream, every=0.0) if display is PlainLines else LiveDisplay(stream)
+    stream.gone = True
+    study = load(study_text, "seeds=1", "n_pretrain=[400]")
+    assert run_study(study, tmp_path / "study", engine=AtOnce, display=watched).state == "done"
+    watched.note("It is over.")

@@ -101,8 +101,7 @@ def run(
     outcome.notes.extend(more)
     report, answer, fault = None, None, None
     if not (no_report or asked.only) and outcome.state != "interrupted" and outcome.n_rows:
-        if not json:
-            print("Fitting the laws and writing the report …", file=sys.stderr, flush=True)
+        display.note("Fitting the laws and writing the report …")
         report, answer, fault = _report(root)
     if json:
         print_json({**_summary(outcome, report, fault), **_chosen(asked, chooser)})

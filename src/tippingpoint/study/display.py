@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -122,11 +123,12 @@ class PlainLines:
         """See `Display`."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self.every
-            print(one_line(look()), file=self.stream, flush=True)
+            self.note(one_line(look()))
 
     def note(self, text: str) -> None:
         """See `Display`."""
-        print(text, file=self.stream, flush=True)
+        with contextlib.suppress(OSError):  # who watched has gone, or the disk of a log is full: the study goes on
+            print(text, file=self.stream, flush=True)
 
     def close(self) -> None:
         """See `Display`."""
@@ -146,16 +148,19 @@ class LiveDisplay:
     def update(self, look: Callable[[], Snapshot]) -> None:
         """See `Display`."""
         if time.monotonic() >= self._next:  # many short cells may end in between
-            self._live.update(_panel(look()))
+            with contextlib.suppress(OSError):  # as with plain lines: the terminal was closed
+                self._live.update(_panel(look()))
             self._next = time.monotonic() + DRAW_EVERY
 
     def note(self, text: str) -> None:
         """See `Display`."""
-        self._live.console.print(text, markup=False, highlight=False)
+        with contextlib.suppress(OSError):
+            self._live.console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
         """See `Display`."""
-        self._live.stop()
+        with contextlib.suppress(OSError):
+            self._live.stop()
 
 
 def _panel(snapshot: Snapshot) -> Any:
