@@ -36,10 +36,10 @@ def test_it_serves_until_it_is_interrupted(study: Path, number: signal.Signals) 
             said = process.stdout.readline()
             assert said.startswith(f"{study} at http://127.0.0.1:")
             url = said.split(" at ")[1].split()[0]
-            with urllib.request.urlopen(f"{url}state.json", timeout=20) as reply:
+            with urllib.request.urlopen(f"{url}state.json", timeout=60) as reply:
                 assert json.load(reply)["name"] == "small"
             process.send_signal(number)
-            assert process.wait(timeout=20) == 130
+            assert process.wait(timeout=60) == 130
             assert process.stderr.read() == ENDED
         finally:
             process.kill()

@@ -348,7 +348,7 @@ def test_four_runners_start_every_cell_once(load: Load, tmp_path: Path, environm
     cells, root = len(build_grid(load()).cells), tmp_path / "study"
     assert cells >= 110
     runners = [start(tmp_path / "study.yaml", root, environment, STUB_SLEEP="0.02") for _ in range(4)]
-    assert [runner.wait(120) for runner in runners] == [0, 0, 0, 0]
+    assert [runner.wait(600) for runner in runners] == [0, 0, 0, 0]
     assert len(trained(environment)) == len(set(trained(environment))) == cells
     check_whole(root, cells)
 
@@ -367,7 +367,7 @@ def test_killed_runners_commit_every_cell_once(load: Load, tmp_path: Path, envir
         return len(seen)
 
     runners = [start(tmp_path / "study.yaml", root, environment, STUB_SLEEP="0.05") for _ in range(4)]
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     for kill in range(kills):
         while look() < (kill + 1) * cells // (kills + 2) and time.monotonic() < end:
             time.sleep(0.01)
@@ -378,7 +378,7 @@ def test_killed_runners_commit_every_cell_once(load: Load, tmp_path: Path, envir
     while any(runner.poll() is None for runner in runners) and time.monotonic() < end:
         look()
         time.sleep(0.02)
-    assert [runner.wait(5) for runner in runners] == [0, 0, 0, 0]
+    assert [runner.wait(60) for runner in runners] == [0, 0, 0, 0]
     assert look() == cells
     assert cells <= len(trained(environment)) <= cells + 2 * kills, "a kill costs what two workers had in work"
     check_whole(root, cells)
@@ -402,7 +402,7 @@ class Sleep(Quiet):
         other = self.stack.enter_context(Runner(self.root, self.settings))
         self.taken = begun[0].name.split("-")[1]
         assert other.take(self.taken)
-        shutil.rmtree(begun[0])
+        shutil.rmtree(begun[0], ignore_errors=True)  # its worker may be writing into it, or have just committed it
         threading.Timer(1.5, lambda: other.release(self.taken)).start()
 
 

@@ -322,7 +322,7 @@ def start(study: Path, root: Path, environment: Environment, **more: str) -> sub
     )
 
 
-def wait_for_cells(root: Path, count: int, limit: float = 60.0) -> None:
+def wait_for_cells(root: Path, count: int, limit: float = 240.0) -> None:
     end = time.monotonic() + limit
     while time.monotonic() < end:
         if len([path for path in root.glob("cells/*") if len(path.name) == 64]) >= count:
@@ -356,7 +356,7 @@ def test_sigkill_loses_only_what_was_in_flight(
         wait_for_cells(root, cells)
         process.kill()
         process.wait()
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while workers_of(root) and time.monotonic() < end:
             time.sleep(0.02)
         assert not workers_of(root), "a killed runner leaves no orphans"
@@ -378,7 +378,7 @@ def test_ctrl_c_keeps_what_is_finished(
     process = start(tmp_path / "study.yaml", root, environment, STUB_SLEEP="0.1")
     wait_for_cells(root, 3)
     process.send_signal(number)
-    assert process.wait(20) == 130
+    assert process.wait(120) == 130
     assert not workers_of(root)
     progress = check_published(root)
     assert progress["state"] == "interrupted"

@@ -28,6 +28,7 @@ from tippingpoint.study.fsck import check_store
 from tippingpoint.study.grid import build_grid
 from tippingpoint.study.load import Study, dump_config, load_study
 from tippingpoint.study.runners import ray as ray_engine
+from tippingpoint.study.runners import worker
 from tippingpoint.study.runners.node import train
 from tippingpoint.study.runners.ray import RayCluster
 from tippingpoint.study.runners.worker import load_executor, run_cell
@@ -207,6 +208,7 @@ def told(asked: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_a_node_trains_a_cell_and_tells(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(worker, "STEP_EVERY", 1e9)  # one step is told, however slowly they come
     asked = order(load, tmp_path)
     events = told(asked)
     assert [event["event"] for event in events] == ["started", "step", "done"]
