@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -29,6 +30,7 @@ from tippingpoint.study.plan import plan_study
 from tippingpoint.study.publish import COLUMNS
 from tippingpoint.study.runners.pool import Event
 from tippingpoint.study.runners.worker import Reporter, answer
+from tippingpoint.study.signals import terminable
 from tippingpoint.study.status import study_status
 
 Load = Callable[..., Study]
@@ -369,7 +371,7 @@ def test_sigkill_loses_only_what_was_in_flight(
     assert not list((root / "cells").glob(".*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_keeps_what_is_finished(
     load: Load, tmp_path: Path, environment: Environment, number: signal.Signals
 ) -> None:
@@ -384,6 +386,19 @@ def test_ctrl_c_keeps_what_is_finished(
     assert progress["state"] == "interrupted"
     assert progress["cells"]["running"] == 0  # type: ignore[index]
     assert study_status(root)["cells"]["done"] >= 3
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_a_terminal_that_is_closed_ends_a_run_once_unless_nohup_said_otherwise(handler: signal.Handlers) -> None:
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        ends = contextlib.nullcontext() if handler == signal.SIG_IGN else pytest.raises(KeyboardInterrupt)
+        with ends, terminable():
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGHUP)  # while it ends in order
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def kill_all(process: subprocess.Popen[bytes], root: Path) -> list[Path]:
