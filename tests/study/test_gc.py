@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from test_fsck import finish
 
 from tippingpoint.errors import InputError, StoreError
+from tippingpoint.study import gc
 from tippingpoint.study.cell_files import begin_cell
 from tippingpoint.study.claims import Runner
 from tippingpoint.study.fsck import check_store
@@ -70,6 +72,18 @@ def test_cells_go_only_where_that_is_asked_for(root: Path) -> None:
     with pytest.raises(InputError, match="is missing"):
         collect(root, unreferenced=True)
     assert len(Store(root).done()) == 1
+
+
+def test_what_a_run_that_begins_removes_too_is_no_fault(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = gc._remove
+
+    def later(place: Path, orphans: list[gc.Orphan]) -> None:
+        shutil.rmtree(orphans[1].path)
+        real(place, orphans)
+
+    monkeypatch.setattr(gc, "_remove", later)
+    assert len(collect(root).orphans) == 5
+    assert collect(root, dry_run=True).orphans == ()
 
 
 def test_a_live_run_is_left_alone(root: Path) -> None:

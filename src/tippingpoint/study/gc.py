@@ -6,7 +6,9 @@ the directory's own study does not have.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -182,12 +184,13 @@ def _remove(root: Path, orphans: list[Orphan]) -> None:
     lost = False
     for one in orphans:
         path = one.path
-        if is_key(path.name) and path.parent.name == "cells":
-            lost, path = True, path.rename(path.with_name(f".tmp-gone-{path.name}"))
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # a run that begins removes them too
+            if is_key(path.name) and path.parent.name == "cells":
+                lost, path = True, path.rename(path.with_name(f".tmp-gone-{path.name}"))
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     if lost:
         Store(root, write=True).close()  # takes the lost cells out of the index
 
@@ -197,5 +200,10 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(one.stat().st_size for one in files if one.is_file())
+    """Return the bytes of a file or of all in a folder; what another removes meanwhile counts nothing."""
+    inside = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+    size = 0
+    for one in inside if path.is_dir() else [path]:
+        with contextlib.suppress(FileNotFoundError):
+            size += one.stat().st_size
+    return size
