@@ -123,6 +123,10 @@ def test_it_says_what_is_left_out(study: Study, tmp_path: Path) -> None:
     assert "n_pretrain 700; blocks 3/3; 771 cells in all." in said
 
 
+def test_less_than_a_second_is_not_called_none() -> None:
+    assert [str(read_budget(text)) for text in ("0.004s", "1s", "2h")] == ["0.004 s", "1 s", "2 h 00 min"]
+
+
 def test_too_little_is_refused_before_anything_is_written(study: Study, tmp_path: Path) -> None:
     root = tmp_path / "none"
     with pytest.raises(InputError, match=r"too little: the least .*scratch and distilled .*in 2 blocks.* takes up to"):

@@ -139,6 +139,19 @@ def test_a_cell_that_a_run_trains_twice_is_counted_as_none_reused(load: Load, st
     assert (outcome.trained, outcome.reused) == (len(build_grid(study).cells) + 1, 0)
 
 
+def test_what_a_worker_finished_when_the_run_was_interrupted_was_trained_by_it(
+    load: Load, study_text: str, tmp_path: Path
+) -> None:
+    class Untold(InTurn):
+        def wait(self, timeout: float) -> list[Event]:
+            super().wait(timeout)
+            raise KeyboardInterrupt
+
+    outcome = run_study(load(study_text, *FEW), tmp_path / "study", engine=Untold)
+    assert (outcome.state, outcome.trained, outcome.reused) == ("interrupted", outcome.counts["done"], 0)
+    assert outcome.trained > 0
+
+
 def test_who_is_interrupted_publishes_what_other_runs_have_finished(
     load: Load, study_text: str, tmp_path: Path
 ) -> None:

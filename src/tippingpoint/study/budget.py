@@ -51,7 +51,9 @@ class Budget(NamedTuple):
 
     def words(self, amount: float) -> str:
         """Return an amount of this budget's unit in words."""
-        return duration(amount) if self.unit == "seconds" else f"{amount:.3g} FLOPs"
+        if self.unit != "seconds":
+            return f"{amount:.3g} FLOPs"
+        return duration(amount) if amount >= 1 else f"{amount:.2g} s"
 
     def __str__(self) -> str:
         return self.words(self.amount)

@@ -137,8 +137,7 @@ class _Run:
         self.spent_before = spent_before(root, study)
         self.workers = 1
         self.devices: tuple[str, ...] = ("cpu",)
-        self.machine = machine()
-        self.endpoint = endpoint_numbers(study, grid)
+        self.machine, self.endpoint = machine(), endpoint_numbers(study, grid)
         self._next_look = self._next_publish = self._next_progress = 0.0
         self.about_images = about_images
         self.notes = list(self.store.notes)
@@ -315,6 +314,7 @@ class _Run:
         with contextlib.suppress(OSError, StoreError):  # the disk may be what failed
             for key in self.store.lying() & {*self.schedule.keys("todo")}:  # other runs may not have the last word
                 self._adopt(key)
+                self.trained += [key] * self.runner.holds(key)  # by a worker that could not tell it any more
 
     # --- telling ---
 
