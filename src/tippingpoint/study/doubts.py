@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from tippingpoint.errors import EnvironmentFault
 from tippingpoint.study.cell_files import verify_cell
+from tippingpoint.study.runners.pool import TO_APPEAR
 from tippingpoint.study.store import Store
 
 __all__ = ["Doubts"]
 
-TO_APPEAR = 120.0  # seconds for a worker to see what is there: network disks keep old views a while
 MOST = 3  # times that one cell is found damaged in one run
 
 

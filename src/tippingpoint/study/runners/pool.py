@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from tippingpoint.errors import EnvironmentFault, MissingExtraError
 
-__all__ = ["Engine", "Event", "Pool", "cannot_start"]
+__all__ = ["TO_APPEAR", "Engine", "Event", "Pool", "cannot_start"]
 
+TO_APPEAR = 120.0  # seconds for a committed cell to show on another machine: network disks keep old views a while
 Event = dict[str, Any]  # see ``worker.py``; and {"event": "note", "text": what the user should know}
 
 

@@ -27,13 +27,12 @@ from typing import Any, Self
 from tippingpoint._version import __version__
 from tippingpoint.errors import EnvironmentFault, InputError, MissingExtraError
 from tippingpoint.study.runners.local import DEVICE, THREADS
-from tippingpoint.study.runners.pool import Event, cannot_start
+from tippingpoint.study.runners.pool import TO_APPEAR, Event, cannot_start
 
 __all__ = ["MEMORY_GB", "RayCluster"]
 
 MEMORY_GB = 1.0  # of a cell, unless said otherwise
 PATIENCE = 45.0  # seconds for a connection
-TO_APPEAR = 120.0  # seconds for a committed cell to show on this machine: network disks keep old listings a while
 SOON = 5.0  # seconds for a port to answer
 
 
