@@ -145,6 +145,18 @@ def test_files_too_many_and_too_few(root: Path, what: str, told: str) -> None:
     assert reasons(root)[0] == told
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "._weights.safetensors", "Thumbs.db", ".nfs000000000abc"])
+def test_what_desktops_and_network_disks_leave_costs_no_cell(root: Path, name: str) -> None:
+    folder = finish(root, 2)
+    for place in (folder, root / "cells"):
+        (place / name).write_bytes(b"Bud1")
+    assert reasons(root) == []
+    with_it = Store(root, write=True)
+    assert folder.name in with_it.done()
+    with_it.close()
+    assert not (root / "quarantine").exists()
+
+
 @pytest.mark.parametrize(
     "weights", [b"", b"no safetensors file at all", WEIGHTS[:-9], WEIGHTS + b"x", b"\xff" * 8 + WEIGHTS[8:]]
 )

@@ -27,6 +27,7 @@ __all__ = [
     "begin_cell",
     "cannot_write",
     "commit_cell",
+    "is_litter",
     "read_cell",
     "require_known",
     "runner_of",
@@ -148,6 +149,11 @@ def verify_cell(folder: Path, *, deep: bool = True) -> str | None:
     return fault
 
 
+def is_litter(name: str) -> bool:
+    """Say whether desktops that show a folder, or network disks, leave files of this name: they are nobody's fault."""
+    return (name.startswith(".") and not name.startswith(".tmp-")) or name in ("Thumbs.db", "desktop.ini")
+
+
 def _fault_in_files(folder: Path, files: Mapping[str, Any], *, deep: bool) -> str | None:
     if "result.json" not in files:
         return "has no result.json"
@@ -157,7 +163,7 @@ def _fault_in_files(folder: Path, files: Mapping[str, Any], *, deep: bool) -> st
             return f"has no {name}"
         if path.stat().st_size != said["bytes"] or (deep and _sha256(path) != said["sha256"]):
             return f"has a damaged {name}"
-    strange = sorted({path.name for path in folder.iterdir()} - {*files, "cell.json"})
+    strange = sorted({path.name for path in folder.iterdir() if not is_litter(path.name)} - {*files, "cell.json"})
     return f"holds {strange[0]}, which its cell.json does not list" if strange else None
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from tippingpoint.errors import InputError, StoreError
 from tippingpoint.files import dump_json
-from tippingpoint.study.cell_files import cannot_write, read_cell, require_known, verify_cell
+from tippingpoint.study.cell_files import cannot_write, is_litter, read_cell, require_known, verify_cell
 from tippingpoint.study.claims import holder, learn_clock
 from tippingpoint.study.store import INDEX_VERSION, Store, is_key, set_aside
 
@@ -136,7 +136,7 @@ def check_store(root: str | Path, *, repair: bool = False) -> Check:
         raise StoreError(f"{root}: a run holds this study ({busy}); wait for it or stop it, then repair.")
     cells = root / "cells"
     try:
-        names = sorted(path.name for path in cells.iterdir()) if cells.is_dir() else []
+        names = sorted(path.name for path in cells.iterdir() if not is_litter(path.name)) if cells.is_dir() else []
     except OSError as error:
         raise StoreError(f"{cells}: cannot be read ({error.strerror or error}); check its permissions.") from error
     unfinished = [name for name in names if name.startswith(".tmp-")]
@@ -157,7 +157,7 @@ def _fault_of(folder: Path) -> str | None:
     """Return what is wrong with a cell, its files read in full."""
     if (fault := verify_cell(folder)) is not None:
         return fault
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if not is_litter(path.name)):
         try:
             if path.suffix == ".json":
                 found = json.loads(path.read_text(encoding="utf-8"))
