@@ -13,9 +13,11 @@ from pydantic_core import PydanticCustomError
 
 from tippingpoint.study.models import ModelSettings
 from tippingpoint.study.recipes import NoPretraining, Public, PublicFrozen, Recipes
-from tippingpoint.study.values import ImageCount, ModelName, NotNegative, Positive, Settings, Teacher
+from tippingpoint.study.values import Beta, ImageCount, ModelName, NotNegative, Positive, Settings, Teacher
 
 __all__ = ["AugmentationSettings", "Block", "Endpoint", "ImageSettings", "Length", "StudyConfig", "Training"]
+
+MOST_BLOCKS = 10_000  # each is written out; more is a seed that was mistaken for their number
 
 
 class ImageSettings(Settings):
@@ -48,7 +50,7 @@ class Training(Settings):
     learning_rate: Positive = Field(description="Peak rate.")
     length: Length = Field(description="Epochs or steps.")
     weight_decay: NotNegative = Field(0.05, description="Decoupled. Assumed: DeiT's.")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="Of AdamW.")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.999), description="Of AdamW, each at least 0 and below 1.")
     warmup_steps: int = Field(0, ge=0, description="Steps of the linear warm-up.")
     warmup_learning_rate: NotNegative = Field(1e-6, description="Where the warm-up starts.")
     final_learning_rate: NotNegative = Field(1e-5, description="Where the cosine ends. Assumed: DeiT's.")
@@ -142,7 +144,9 @@ class StudyConfig(Settings):
     n_finetune: list[ImageCount] = Field(default_factory=list, description="Sizes of the downstream subsets.")
     recipes: Recipes = Field(description="What is trained.")
     blocks: list[Block] | None = Field(None, min_length=1, description="The independent repeats.")
-    seeds: int | None = Field(None, ge=1, description="Short for the blocks (i, i), i < seeds.")
+    seeds: int | None = Field(
+        None, ge=1, le=MOST_BLOCKS, description="How many blocks, not a seed: short for the blocks (i, i), i < seeds."
+    )
     pretraining: Training | None = Field(
         None, description="Settings of every pretraining; needed where a recipe pretrains."
     )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from pydantic_core import PydanticCustomError
 
 __all__ = [
+    "Beta",
     "ImageCount",
     "Model",
     "ModelName",
@@ -42,7 +43,7 @@ def _read_size(value: Any) -> Size:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise PydanticCustomError("size", "must be a count of images (250) or a share of them (0.25)")
     if isinstance(value, float) and not 0 < value <= 1:
-        hint = f"; for a count of images write {int(value)}" if value > 1 and value == int(value) else ""
+        hint = f"; for a count of images write {int(value)}" if value > 1 and value.is_integer() else ""
         raise PydanticCustomError("size", "a share must lie in (0, 1]{hint}", {"hint": hint})
     if value <= 0:
         raise PydanticCustomError("size", "a count of images must be at least 1")
@@ -86,6 +87,7 @@ ModelName = Annotated[Model, PlainValidator(_read_model)]
 Teacher = Annotated[tuple[Model, ...], PlainValidator(_read_teacher), PlainSerializer(_write_teacher)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Settings(BaseModel):

@@ -64,3 +64,9 @@ def test_settings_name_every_fault() -> None:
     with pytest.raises(ConfigError) as caught:
         TrainingSettings(length=Length(steps=1), batch_size=0, learning_rate=0, weight_decay=-1)
     assert len(caught.value.faults) == 3
+
+
+@pytest.mark.parametrize("betas", [(0.9, 1.0), (-0.1, 0.999), (0.9, math.nan), (0.9,)])
+def test_betas_must_let_the_moments_forget(betas: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match="betas"):
+        TrainingSettings(length=Length(steps=3), betas=betas)

@@ -66,7 +66,7 @@ class TrainingSettings:
     weight_decay : float, default 0.05
         Decoupled; not on biases, norms, position embedding and class token. Assumed: DeiT's.
     betas : tuple of float, default (0.9, 0.999)
-        Of AdamW.
+        Of AdamW, each in [0, 1).
     warmup_steps : int, default 0
         Steps of the linear warm-up.
     warmup_learning_rate : float, default 1e-6
@@ -96,6 +96,8 @@ class TrainingSettings:
         for name in ("weight_decay", "warmup_steps", "warmup_learning_rate", "final_learning_rate", "clip_norm"):
             if not getattr(self, name) >= 0:
                 faults.append(f"training: {name} is {getattr(self, name)}; it must not be negative.")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            faults.append(f"training: betas is {list(self.betas)}; it must be two numbers of at least 0 and below 1.")
         if faults:
             raise ConfigError(faults)
 
