@@ -18,6 +18,8 @@ from tippingpoint.study.values import Beta, ImageCount, ModelName, NotNegative, 
 __all__ = ["AugmentationSettings", "Block", "Endpoint", "ImageSettings", "Length", "StudyConfig", "Training"]
 
 MOST_BLOCKS = 10_000  # each is written out; more is a seed that was mistaken for their number
+# Beyond these no training ends: a slip of the pen is told before a plan counts with it.
+MOST_EPOCHS, MOST_STEPS, MOST_BATCH = 1_000_000, 1_000_000_000, 1_000_000
 
 
 class ImageSettings(Settings):
@@ -30,9 +32,9 @@ class ImageSettings(Settings):
 class Length(Settings):
     """How long to train: in epochs or in steps. The schedule is a confound, so it is always stated. Assumed."""
 
-    epochs: float | None = Field(None, gt=0, description="Passes over the subset.")
-    steps: int | None = Field(None, ge=1, description="Steps, whatever the subset's size.")
-    min_steps: int = Field(0, ge=0, description="With epochs: at least this many steps.")
+    epochs: float | None = Field(None, gt=0, le=MOST_EPOCHS, description="Passes over the subset.")
+    steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="Steps, whatever the subset's size.")
+    min_steps: int = Field(0, ge=0, le=MOST_STEPS, description="With epochs: at least this many steps.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Length:
@@ -46,12 +48,12 @@ class Length(Settings):
 class Training(Settings):
     """AdamW with a linear warm-up and a cosine."""
 
-    batch_size: int = Field(ge=1, description="Images a step.")
+    batch_size: int = Field(ge=1, le=MOST_BATCH, description="Images a step.")
     learning_rate: Positive = Field(description="Peak rate.")
     length: Length = Field(description="Epochs or steps.")
     weight_decay: NotNegative = Field(0.05, description="Decoupled. Assumed: DeiT's.")
     betas: tuple[Beta, Beta] = Field((0.9, 0.999), description="Of AdamW, each at least 0 and below 1.")
-    warmup_steps: int = Field(0, ge=0, description="Steps of the linear warm-up.")
+    warmup_steps: int = Field(0, ge=0, le=MOST_STEPS, description="Steps of the linear warm-up.")
     warmup_learning_rate: NotNegative = Field(1e-6, description="Where the warm-up starts.")
     final_learning_rate: NotNegative = Field(1e-5, description="Where the cosine ends. Assumed: DeiT's.")
     clip_norm: NotNegative = Field(0.0, description="Largest norm of the gradient; 0 leaves it alone.")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tippingpoint.study.values import ImageCount, Model, ModelName, NotNegative, Positive, Settings, Teacher
+from tippingpoint.study.values import ImageCount, Model, ModelName, NotNegative, Settings, Teacher, Temperature
 
 __all__ = [
     "RECIPES",
@@ -66,13 +66,13 @@ class Guided(Recipe):
     """What every recipe with a teacher in its loss says of that loss."""
 
     label_weight: float = Field(0.5, ge=0, le=1, description="The paper's alpha: weight of the labels. Assumed.")
-    temperature: Positive = Field(2.0, description="tau of the softened probabilities. Assumed.")
+    temperature: Temperature = Field(2.0, description="tau of the softened probabilities. Assumed.")
     attention_weight: NotNegative = Field(
         1.0,
         description="Weight of the attention-map term. Assumed. Of CNNs: of their spatial attention; a transformer "
         "and a CNN have no maps in common, and need 0.",
     )
-    attention_temperature: Positive = Field(1.0, description="Temperature of the attention maps. Assumed.")
+    attention_temperature: Temperature = Field(1.0, description="Temperature of the attention maps. Assumed.")
     distillation_token: bool | None = Field(
         None,
         description="DeiT's own way: a second token, whose head learns the teacher's outputs while the class head "

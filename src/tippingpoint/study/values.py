@@ -19,6 +19,7 @@ __all__ = [
     "Settings",
     "Size",
     "Teacher",
+    "Temperature",
     "above_zero",
     "model_name",
 ]
@@ -88,6 +89,7 @@ Teacher = Annotated[tuple[Model, ...], PlainValidator(_read_teacher), PlainSeria
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Temperature = Annotated[float, Field(ge=1e-3, le=1e3)]  # beyond, float32 knows no difference of two outputs
 
 
 class Settings(BaseModel):

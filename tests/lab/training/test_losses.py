@@ -209,6 +209,8 @@ def test_guidance_names_every_fault() -> None:
             shuffle="labels",
         )
     assert len(caught.value.faults) == 7
+    with pytest.raises(ConfigError, match="temperature"):
+        Guidance(temperature=1e200)  # its square is no float
 
 
 def test_constant_guidance_is_itself_at_every_step() -> None:

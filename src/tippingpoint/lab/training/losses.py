@@ -45,6 +45,7 @@ from tippingpoint.lab.seeds import generator
 __all__ = [
     "SCHEDULES",
     "SHUFFLES",
+    "TEMPERATURES",
     "Guidance",
     "attention_divergence",
     "guided_loss",
@@ -55,6 +56,7 @@ __all__ = [
 
 SCHEDULES = ("constant", "decayed", "until_passed")
 SHUFFLES = ("images", "within_class")
+TEMPERATURES = (1e-3, 1e3)  # beyond, float32 knows no difference of two outputs
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,11 @@ class Guidance:
     label_weight : float, default 0.5
         w, in [0, 1]: 1 learns from the labels alone. The paper does not give it.
     temperature : float, default 2
-        tau > 0. The paper does not give it.
+        tau, in `TEMPERATURES`. The paper does not give it.
     attention_weight : float, default 1
         w_att >= 0: 0 leaves the maps alone. The paper does not give it.
     attention_temperature : float, default 1
-        tau_a > 0. The paper does not give it.
+        tau_a, in `TEMPERATURES`. The paper does not give it.
     schedule : str, default "constant"
         One of `SCHEDULES`.
     check_every : int, default 50
@@ -99,8 +101,8 @@ class Guidance:
         if not self.attention_weight >= 0:
             faults.append(f"guidance: attention_weight is {self.attention_weight}; it must not be negative.")
         for name in ("temperature", "attention_temperature"):
-            if not getattr(self, name) > 0:
-                faults.append(f"guidance: {name} is {getattr(self, name)}; it must be above 0.")
+            if not TEMPERATURES[0] <= getattr(self, name) <= TEMPERATURES[1]:
+                faults.append(f"guidance: {name} is {getattr(self, name)}; it must lie in {list(TEMPERATURES)}.")
         if self.schedule not in SCHEDULES:
             faults.append(f"guidance: schedule is '{self.schedule}'; it must be one of {', '.join(SCHEDULES)}.")
         if self.shuffle is not None and self.shuffle not in SHUFFLES:
