@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -162,6 +163,9 @@ def test_batch_statistics_belong_to_the_weights() -> None:
         ({"timm": "resnet18", "arguments": {"channels": [8, 16]}}, 56, r"the arguments channels=\[8, 16\] cannot"),
         ({"timm": "resnet18", "arguments": {"channels": "wide"}}, 56, "timm cannot build resnet18 with the arguments"),
         ({"timm": "resmlp_12_224", "arguments": {"embed_dim": 8}}, 56, "resmlp_12_224 settles the argument embed_dim"),
+        ({"timm": "resnet18", "arguments": {"drop_path_rate": 1.5}}, 56, r"drop_path_rate of .* 1\.5; it must lie in"),
+        ({"timm": "resnet18", "arguments": {"channels": [8, math.inf]}}, 56, "its numbers must be finite"),
+        ({"timm": "vit_tiny_patch16_224", "arguments": {"num_heads": 0}}, 56, "ZeroDivisionError"),
         ({"timm": "resnet18", "heads": 2}, 56, "there is no setting 'heads'"),
         ({"timm": "convnext_atto"}, 28, "convnext_atto cannot take images of 28 x 28"),
         ({"timm": "mobilenetv5_300m_enc"}, 56, "mobilenetv5_300m_enc ends in no classifier"),

@@ -38,6 +38,7 @@ OURS = {
     "pretrained_cfg_overlay": "weights are named by the key weights",
 }
 REFUSALS = (
+    ArithmeticError,
     AssertionError,
     AttributeError,
     IndexError,
@@ -70,7 +71,28 @@ def check_backbone(name: Any, arguments: Any) -> list[str]:
         for word in arguments
         if word in OURS
     ]
+    return [*faults, *_number_faults(name, arguments)]
+
+
+def _number_faults(name: str, arguments: Mapping[str, Any]) -> list[str]:
+    """Return the arguments that are no numbers to build with, or that would first show in a training."""
+    faults = []
+    for word, value in arguments.items():
+        is_rate = "drop" in word and word.endswith("_rate") and isinstance(value, (int, float))
+        if not _is_finite(value):
+            faults.append(f"model: the argument {word} of {name} is {value!r}; its numbers must be finite.")
+        elif is_rate and not 0 <= value <= 1:
+            faults.append(f"model: the argument {word} of {name} is {value}; it must lie in [0, 1].")
     return faults
+
+
+def _is_finite(value: Any) -> bool:
+    """Return whether a value of JSON holds neither infinity nor NaN, which no key of a cell could name."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def build_backbone(name: str, arguments: Mapping[str, Any], image_size: int, channels: int) -> nn.Module:

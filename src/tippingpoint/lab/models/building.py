@@ -50,6 +50,8 @@ class ModelFacts:
         For each layer or stage the tokens N, or the side H = W of its map.
     has_batch_norm : bool
         Whether an image's output depends, in training, on the other images of its batch.
+    drops_tokens : bool
+        Whether attention sees fewer tokens in training (timm's ``patch_drop_rate``).
     """
 
     n_params: int
@@ -58,6 +60,7 @@ class ModelFacts:
     map_kind: str | None
     map_sizes: tuple[int, ...]
     has_batch_norm: bool
+    drops_tokens: bool
 
 
 def without_weights(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,9 +170,11 @@ def _inspect(text: str, image_size: int, channels: int, n_classes: int) -> Model
             f"{image_size} x {image_size} pixels with {channels} channels ({said}); choose another image size, other "
             "arguments or another model."
         ) from error
-    kind, sizes = _maps_of(model, torch.zeros(2, channels, image_size, image_size, device="meta"))
+    images = torch.zeros(2, channels, image_size, image_size, device="meta")
+    kind, sizes = _maps_of(model.eval(), images)
+    drops = kind == "attention" and _maps_of(model.train(), images)[1] != sizes
     norm = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules())
-    return ModelFacts(n_params, n_head, flops, kind, sizes, norm)
+    return ModelFacts(n_params, n_head, flops, kind, sizes, norm, drops)
 
 
 def _check_patches(spec: Mapping[str, Any], model: nn.Module, image_size: int) -> None:
@@ -198,7 +203,7 @@ def _check_output(spec: Mapping[str, Any], model: nn.Module, images: torch.Tenso
 def _maps_of(model: nn.Module, images: torch.Tensor) -> tuple[str | None, tuple[int, ...]]:
     """Return the kind of a model's maps and their sizes; (None, ()) where its stages give none."""
     try:
-        with torch.no_grad(), recording(model.eval()) as recorder:
+        with torch.no_grad(), recording(model) as recorder:
             model(images)
             kind, sizes = recorder.kind, [one.shape[-1] for one in recorder.maps()]
     except ConfigError:

@@ -44,6 +44,11 @@ def check_guidance(
     faults = []
     if own.map_kind is None:
         faults.append(f"guidance: {_called(student)} has no maps that a teacher could guide; set attention_weight: 0.")
+    if own.drops_tokens:
+        faults.append(
+            f"guidance: {_called(student)} leaves out patches while it trains, and no teacher's map is of what "
+            f"is left; remove patch_drop_rate, {REMEDY}."
+        )
     for teacher in teachers:
         other = inspect_model(teacher, image_size=image_size, channels=channels)
         fault = _fault(_called(student), own, _called(teacher), other)
