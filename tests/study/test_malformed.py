@@ -219,6 +219,7 @@ FAULTS: list[tuple[str, str, list[str]]] = [
     ("seeds: 2", "seeds: 2\naugmentation: {^random_crop: [0.1, 1.0]}", ["random_crop"]),
     ("seeds: 2", "seeds: 2\naugmentation: ^{random_resized_crop: [0.9, 0.1]}", ["random_resized_crop"]),
     ("seeds: 2", "seeds: 2\naugmentation: ^{saturation: 0.5}", ["saturation"]),
+    ("seeds: 2", "seeds: 2\naugmentation: ^{crop_ratio: [0.5, 2]}", ["crop_ratio belongs to random_resized_crop"]),
     ("seeds: 2", "seeds: 2\naugmentation_of: {mnist: ^{flip: true}}", ["'mnist' is not among the study's sets"]),
     # several at once
     (

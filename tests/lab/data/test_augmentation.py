@@ -215,6 +215,8 @@ def test_all_faults_are_named_at_once() -> None:
     assert len(error.value.faults) == 4
     with pytest.raises(ConfigError, match="exclude each other"):
         Augmentation(crop_padding=2, random_resized_crop=(0.5, 1.0))
+    with pytest.raises(ConfigError, match="crop_ratio belongs to random_resized_crop"):
+        Augmentation(flip=True, crop_ratio=(0.5, 2.0))
     with pytest.raises(ConfigError) as error:
         Augmentation(crop_padding=8, saturation=0.5).check(8, 1)
     assert len(error.value.faults) == 2

@@ -193,6 +193,8 @@ def _range_faults(settings: Augmentation) -> list[str]:
         faults.append(f"augmentation: random_resized_crop is {list(area)}; it must be two rising shares in (0, 1].")
     if not 0 < ratio[0] <= ratio[1]:
         faults.append(f"augmentation: crop_ratio is {list(ratio)}; it must be two rising ratios above 0.")
+    if area is None and ratio != Augmentation.crop_ratio:
+        faults.append("augmentation: crop_ratio belongs to random_resized_crop; give that too, or leave it out.")
     if area is not None and settings.crop_padding:
         faults.append("augmentation: crop_padding and random_resized_crop exclude each other; give one of them.")
     return faults
