@@ -47,7 +47,7 @@ def test_length(length: Length, n: int, expected: int) -> None:
     assert length.resolve(n, 64) == expected
 
 
-@pytest.mark.parametrize("given", [{}, {"epochs": 1, "steps": 1}, {"steps": 0}, {"epochs": -1.0}])
+@pytest.mark.parametrize("given", [{}, {"epochs": 1, "steps": 1}, {"steps": 0}, {"epochs": -1.0}, {"epochs": math.nan}])
 def test_length_faults(given: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="length"):
         Length(**given)  # type: ignore[arg-type]

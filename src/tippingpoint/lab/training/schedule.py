@@ -41,8 +41,8 @@ class Length:
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise ConfigError("length: give either epochs or steps, and only one of them.")
-        if (self.epochs or self.steps or 0) <= 0 or self.min_steps < 0:
-            raise ConfigError("length: epochs and steps must be above 0, min_steps not below it.")
+        if not 0 < (self.epochs or self.steps or 0) < math.inf or self.min_steps < 0:
+            raise ConfigError("length: epochs and steps must be finite and above 0, min_steps not below it.")
 
     def resolve(self, n_images: int, batch_size: int) -> int:
         """Return the number of optimiser steps for a subset of ``n_images``."""
