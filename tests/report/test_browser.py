@@ -6,6 +6,7 @@ installed. What is missing is said, and its tests are skipped.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -247,6 +248,32 @@ def test_many_recipes_differ_in_their_lines_and_one_size_has_no_slider(
     assert "All runs have 100 fine-tuning images: they do not tell what others would bring." in told
     assert "Twice the pretraining images" in told
     assert "Twice the fine-tuning images" not in told
+
+
+@pytest.mark.parametrize(("images", "errors"), [(1, 1), (187_500, 1e-5), (1, 1e-3)])
+def test_the_ticks_of_the_advice_are_whole_and_differ(
+    opened: Callable[..., Watched], analysis: Analysis, tmp_path: Path, images: float, errors: float
+) -> None:
+    frame = analysis.frame[analysis.frame["recipe"].isin(["scratch", "distilled"])]
+    near = 0.9 if errors == 1e-3 else 0.0  # error near chance: ticks differ in their third digit only
+    frame = frame.assign(n_pretrain=frame["n_pretrain"] * images, error=near + frame["error"] * errors)
+    path = tmp_path / "ticks.html"
+    path.write_text(page(analysis._replace(frame=frame, maps=())), encoding="utf-8")
+    shown = opened(path, viewport={"width": 360, "height": 900}).ready()
+    ticks = shown.eval_on_selector_all(
+        "#plan-chart text",
+        """all => all.map(one => {
+          const [own, chart] = [one.getBoundingClientRect(), one.closest('svg').getBoundingClientRect()];
+          return {text: one.textContent, left: own.left - chart.left, right: own.right - chart.right, x: own.left,
+                  end: own.right};
+        })""",
+    )
+    values = [tick["text"] for tick in ticks[:5]]
+    assert len(set(values)) == len(values) == 5
+    assert all(tick["left"] >= 0 and tick["right"] <= 0 for tick in ticks)
+    sizes = sorted(ticks[5:-1], key=lambda tick: tick["x"])
+    assert sizes
+    assert all(a["end"] < b["x"] for a, b in itertools.pairwise(sizes))
 
 
 def test_a_point_tells_its_runs(opened: Callable[..., Watched], report: Path, analysis: Analysis) -> None:

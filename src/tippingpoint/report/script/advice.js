@@ -16,6 +16,7 @@ const LOOKS = [
 const FAR = 10; // how far beyond the data a slider goes, as `advise` does
 const SURE = 0.8; // share of draws from which the best is called so without a second name
 const STEPS = 600;
+const LETTER = 7.5; // no digit of the chart is wider
 const [DEAREST, CHEAPEST] = [1000, 0.0001];
 
 class Planner {
@@ -184,13 +185,21 @@ class Planner {
     };
   }
 
+  /** Values as ticks, with as many digits as tell them apart. */
+  apart(values) {
+    const most = 8; // where even these are one, the values are
+    let told = [];
+    for (let count = 2; count <= most && new Set(told).size < values.length; count++)
+      told = values.map((value) => this.told(value, count));
+    return told;
+  }
+
   /** Draw what every recipe comes to over the pretraining images, all else as chosen. */
   chart(offers) {
     const levels = this.plan.levels.n_pretrain;
     const frame = byId("plan-chart");
     frame.hidden = !levels || levels.length < 2 || offers.length === 0;
     if (frame.hidden) return;
-    const [width, height, left, bottom, top] = [Math.max(260, frame.clientWidth), 250, 52, 36, 12];
     const here = this.sizes.n_pretrain;
     const ends = [Math.min(levels[0], here), Math.max(levels.at(-1), here)];
     const xs = Array.from({ length: 41 }, (_, step) => ends[0] * (ends[1] / ends[0]) ** (step / 40));
@@ -201,20 +210,25 @@ class Planner {
       [...offersThere.values()].flatMap((one) => [one.value, one.low, one.high]),
     );
     const [least, most] = [Math.min(...values), Math.max(...values)];
-    const x = (n) => left + ((width - left - 30) * Math.log(n / ends[0])) / Math.log(ends[1] / ends[0]);
+    const marks = Array.from({ length: 5 }, (_, step) => least + ((most - least) * step) / 4);
+    const told = this.apart(marks);
+    const room = LETTER * Math.max(...told.map((words) => words.length));
+    const [width, height, left, bottom, top] = [Math.max(260, frame.clientWidth), 250, Math.max(52, room + 12), 36, 12];
+    const wide = LETTER * grouped(levels.at(-1)).length;
+    const right = Math.max(30, wide / 2 + 2);
+    const x = (n) => left + ((width - left - right) * Math.log(n / ends[0])) / Math.log(ends[1] / ends[0]);
     const y = (value) => top + ((height - top - bottom) * (most - value)) / (most - least || 1);
     const path = (points) => `M${points.map(([n, value]) => `${x(n).toFixed(1)} ${y(value).toFixed(1)}`).join("L")}`;
     const text = (words, attributes) => drawn("text", { "font-size": 12, fill: "var(--muted)", ...attributes }, words);
     const parts = [];
-    for (let step = 0; step <= 4; step++) {
-      const value = least + ((most - least) * step) / 4;
-      parts.push(drawn("path", { d: `M${left} ${y(value)}H${width - 30}`, stroke: "var(--line)" }));
-      parts.push(text(this.told(value, 2), { x: left - 6, y: y(value) + 4, "text-anchor": "end" }));
+    for (const [step, value] of marks.entries()) {
+      parts.push(drawn("path", { d: `M${left} ${y(value)}H${width - right}`, stroke: "var(--line)" }));
+      parts.push(text(told[step], { x: left - 6, y: y(value) + 4, "text-anchor": "end" }));
     }
     let free = Infinity; // ticks from the largest size down, where there is room
     for (const size of [...levels].reverse()) {
       if (x(size) > free) continue;
-      free = x(size) - 52;
+      free = x(size) - Math.max(52, wide + 6);
       parts.push(text(grouped(size), { x: x(size), y: height - bottom + 16, "text-anchor": "middle" }));
     }
     parts.push(text("pretraining images", { x: (left + width) / 2, y: height - 4, "text-anchor": "middle" }));
@@ -256,7 +270,8 @@ class Planner {
           : digits(Math.abs(gain), 2);
       const more = next.cost - best.cost;
       const price = more > 0 ? ` for ${digits(more, 3)} more` : "";
-      found.push(`${words}: ${unit} ${gain >= 0 ? "less" : "more"}${price}.`);
+      const shown = Math.abs(gain) >= 1e-6 * Math.abs(best.value); // less is how a term looks that fell to nothing
+      found.push(`${words}: ${shown ? `${unit} ${gain >= 0 ? "less" : "more"}` : "no difference"}${price}.`);
     }
     return found;
   }
