@@ -99,6 +99,13 @@ def test_no_law_no_advice(analysis: Analysis) -> None:
     assert advice(()) == ""
 
 
+def test_public_models_are_told_apart_by_name(analysis: Analysis) -> None:
+    runs = analysis.frame[analysis.frame["recipe"] == "scratch"].assign(recipe="public")
+    both = [runs.assign(student=name, error=runs["error"] + more) for name, more in (("resnet18", 0), ("vit", 0.02))]
+    (found,) = plans_of(analysis._replace(frame=pd.concat(both, ignore_index=True), primary=None))
+    assert [law.name for law in found.laws] == ["public, resnet18", "public, vit"]
+
+
 def test_nothing_in_the_carried_data_can_end_its_element(plan: Plan) -> None:
     section = advice((plan._replace(scored="</script><script>alert(1)</script>&amp;"),))
     assert section.count("<script") == section.count("</script>") == 1

@@ -214,7 +214,7 @@ def plans_of(analysis: Analysis) -> tuple[Plan, ...]:
     Returns
     -------
     tuple of Plan
-        Empty where no law can be fitted; at most three.
+        Empty where no law can be fitted; at most ``MOST_SETS``.
     """
     frame = analysis.frame
     stages = [str(name) for name in frame["stage"].dropna().unique()]
@@ -273,9 +273,8 @@ def _plan_law(family: Family, place: int) -> PlanLaw:
     both = np.vstack([fitted, table[order]])
     with np.errstate(divide="ignore"):  # a term that is not there: exp(-inf) is 0
         both[:, 1 : 1 + len(axes)] = np.log(both[:, 1 : 1 + len(axes)])
-    teacher = f", teacher {family.teacher}" if family.teacher else ""
     return PlanLaw(
-        f"{family.recipe or 'these runs'}{teacher}",
+        family.name,
         axes,
         both[0],
         both[1:].astype(np.float32),
