@@ -33,6 +33,12 @@ def test_the_sign_is_said_by_name() -> None:
     assert better(math.nan, PAIR, "error") == "no difference can be given"
 
 
+def test_a_small_difference_is_not_called_zero() -> None:
+    assert better(2.41e-5, PAIR, "cross_entropy") == "distilled is better by 2.4e-5 nats"
+    assert amount(3e-8, "error") == "3.0e-6 percentage points"
+    assert favour(1e-6, 3e-5, PAIR, "cross_entropy") == "90% interval 1.0e-6 to 3.0e-5 nats"
+
+
 def test_an_interval_over_zero_names_both_sides() -> None:
     told = favour(-0.02, 0.03, PAIR, "cross_entropy")
     assert told == "90% interval from 0.020 nats in favour of scratch to 0.030 nats in favour of distilled"
@@ -48,7 +54,15 @@ def test_open_ends_are_said() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1786.4, "1,800"), (99.6, "100"), (2.14e6, "2.1 million"), (9.96e5, "1,000,000"), (0.5, "0.5"), (None, "–")],
+    [
+        (1786.4, "1,800"),
+        (99.6, "100"),
+        (2.14e6, "2.1 million"),
+        (5.13e11, "510 billion"),
+        (9.96e5, "1,000,000"),
+        (0.5, "0.5"),
+        (None, "–"),
+    ],
 )
 def test_sizes(value: float | None, text: str) -> None:
     assert size(value) == text

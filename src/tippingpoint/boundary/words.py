@@ -31,10 +31,10 @@ def target_words(target: str) -> str:
 
 
 def size(value: float) -> str:
-    """Return a size with three digits and thousands apart: ``1,830``, ``3.84e+07``."""
+    """Return a size with three digits and thousands apart: ``1,830``, ``38,400,000``, ``3.84e+12``."""
     if not math.isfinite(value):
         return "no end"
-    if value == 0 or not 1 <= abs(value) < 1e7:
+    if value == 0 or not 1 <= abs(value) < 1e10:
         return f"{value:.3g}"
     rounded = float(f"{value:.3g}")
     return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"

@@ -99,7 +99,7 @@ def size(value: float | None) -> str:
     if value >= 1e15 or 0 < value < 0.1:
         return f"{value:.1e}".replace("e+", "e")
     if value >= 1e9:
-        return f"{value / 1e9:,.2g} billion"
+        return f"{_digits(value / 1e9)} billion"
     if value >= 1e6:
         return f"{_digits(value / 1e6)} million"
     return _digits(value)
@@ -141,7 +141,9 @@ def unit(target: str) -> str:
 
 
 def _places(magnitude: float) -> str:
-    """Return a magnitude with two significant digits, at most four decimals, no needless zeros."""
+    """Return a magnitude at two significant digits, to four decimals; a power of ten where those are zeros."""
+    if 0 < magnitude < 0.0001:
+        return number(magnitude, 2)
     if magnitude >= 10:
         return f"{magnitude:.0f}"
     if magnitude >= 1:
