@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 import tippingpoint
 from tippingpoint.report import Analysis, analyse
@@ -19,6 +20,8 @@ from tippingpoint.report.figures import draw, figure_bytes
 from tippingpoint.report.figures_checks import (
     Foretold,
     MatchPanel,
+    TermPanel,
+    TermPoint,
     backtest_panel,
     predicted_panel,
     residual_panels,
@@ -217,6 +220,27 @@ def test_exponents_say_whether_they_are_determined(analysis: Analysis) -> None:
     assert (point.axis, point.identified) == ("n_pretrain", True)
     assert point.low < 0.5 < point.high  # the truth of plain training
     assert term_panel(()) is None
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_the_key_of_the_exponents_stands_within_the_figure(count: int) -> None:
+    point = TermPoint("all, all runs", "n_pretrain", 0.32, 0.08, 0.42, False)
+    figure = draw(TermPanel("Exponents of error", "exponent", (point,) * count), width=8.0, height=1.2 + 0.3 * count)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    box = axes.get_legend().get_window_extent()
+    assert box.y1 <= figure.bbox.y1
+    assert box.y0 >= axes.get_window_extent().y1  # over no exponent
+
+
+def test_a_long_name_above_a_law_is_not_cut_at_the_edge(analysis: Analysis) -> None:
+    shown = law_panels(analysis, "n_pretrain", "cross_entropy", "distilled")[0]
+    for title in ("short", "fine-tuned: a_very_long_downstream_data_set_name_that_nobody_types"):
+        figure = draw(shown._replace(title=title, note="at 1,000,000 fine-tuning images"), width=4.6, height=3.3)
+        figure.canvas.draw()
+        (axes,) = figure.axes
+        (said,) = [text for text in axes.findobj(Text) if "fine-tuning images" in text.get_text()]
+        assert said.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_the_runs_behind_a_point_are_known(analysis: Analysis) -> None:

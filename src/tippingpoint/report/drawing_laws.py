@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_POINTS", "draw_law", "draw_match", "draw_residuals", "draw_terms", "shown_points", "shown_words"]
 
+LONGEST_TITLE = 60  # letters above a panel of the page; more stand in two lines
 MOST_POINTS = 300  # of a panel: more tell the eye nothing and make the file large
 
 
@@ -63,7 +64,9 @@ def draw_law(axes: Axes, panel: LawPanel) -> None:
             drawn = True
     if drawn:
         axes.plot([], [], color=MUTED, linewidth=2.2, label="floor (line at the right)")
-    axes.set_title(cut(panel.title, 46) + (f" ({panel.note})" if panel.note else ""), fontsize=9.5, loc="left")
+    title, note = cut(panel.title, 46), f"({panel.note})" if panel.note else ""
+    wide = len(title) + len(note) > LONGEST_TITLE
+    axes.set_title(f"{title}{chr(10) if wide else ' '}{note}".rstrip(), fontsize=9.5, loc="left")
     _make_room(axes, panel, len(axes.get_legend_handles_labels()[1]))
     axes.legend(facecolor=PAPER, edgecolor="none", framealpha=0.8, fontsize=8.5, loc="upper right")
 
@@ -145,4 +148,4 @@ def draw_terms(axes: Axes, panel: TermPanel) -> None:
     axes.set_xlim(0, top)
     axes.plot([], [], "o-", color=BLUE, markersize=6, label="determined by the data")
     axes.plot([], [], "o-", color=MUTED, markerfacecolor=PAPER, markersize=6, label="not determined")
-    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.08 + 0.4 / len(points)), ncols=2)
+    axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=2)
