@@ -125,6 +125,22 @@ def test_of_cells_only_those_are_told_that_there_are(analysis: Analysis) -> None
     assert "<dd>9 in all, 8 done and 1 to do</dd>" in page(analysis._replace(published=published))
 
 
+def test_what_a_table_does_not_record_is_not_called_nothing(analysis: Analysis) -> None:
+    costs = ["wall_s", "pretrain_flops", "teacher_flops", "finetune_flops", "train_flops"]
+    assert "Cost by recipe" in page(analysis)
+    text = page(analysis._replace(frame=analysis.frame.drop(columns=costs)))
+    assert "<dt>Training time, all runs added</dt><dd>not recorded in this table</dd>" in text
+    assert "Cost by recipe" not in text
+
+
+def test_points_are_said_to_be_joined_where_no_law_is_drawn(small_frame: pd.DataFrame, text: str) -> None:
+    assert "curves are the fitted laws." in text
+    two = small_frame[(small_frame["seed"] < 2) & small_frame["n_pretrain"].isin([250, 4000])]
+    few = page(analyse(two, resamples=5))
+    assert "curves are the fitted laws." not in few
+    assert "straight lines join them, no law could be fitted." in few
+
+
 def test_hostile_names_run_nothing(small_frame: pd.DataFrame, endpoint: dict[str, Any]) -> None:
     frame = small_frame[small_frame["seed"] < 2].copy()
     frame["upstream"] = EVIL

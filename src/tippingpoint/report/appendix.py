@@ -35,6 +35,8 @@ __all__ = ["laws", "notes", "ran", "reading"]
 STATUS_WORDS = {"converged": "all determined", "unidentified": "not all determined", "bound hit": "a bound was hit"}
 CELL_WORDS = {"total": "in all", "todo": "to do"}
 MAX_PANELS = 12
+UNKNOWN = "not recorded in this table"
+FLOPS = ("pretrain_flops", "teacher_flops", "finetune_flops")
 
 
 def laws(analysis: Analysis) -> Html:
@@ -155,7 +157,9 @@ def ran(analysis: Analysis) -> Html:
         facts.append(("Cells (trainings)", told))
     if published.wall_s is not None:
         facts.append(("Wall-clock time of the study", duration(published.wall_s)))
-    facts.append(("Training time, all runs added", duration(sum(cost.wall_s for cost in analysis.costs))))
+    timed = _recorded(analysis.frame, "wall_s")
+    total = duration(sum(cost.wall_s for cost in analysis.costs)) if timed else UNKNOWN
+    facts.append(("Training time, all runs added", total))
     facts.append(("Scored on", _scored(analysis.frame)))
     parts = [facts_list(facts), _costs(analysis)]
     if published.kinds:
@@ -174,14 +178,18 @@ def _costs(analysis: Analysis) -> Html:
         *(Cell(name, "number") for name in ("pretrained", "fine-tuned", "training time")),
         *(Cell(f"{name} FLOPs", "number") for name in ("pretraining", "teacher's", "fine-tuning", "all")),
     )
+    known = {name: _recorded(analysis.frame, name) for name in ("wall_s", *FLOPS)}
+    if not any(known.values()):  # zeros would say that the runs were free
+        return Html("")
     rows: list[tuple[str | Cell, ...]] = []
     for cost in analysis.costs:
-        whole = cost.pretrain_flops + cost.teacher_flops + cost.finetune_flops
+        parts = [getattr(cost, name) for name in FLOPS if known[name]]
         numbers = (
             f"{cost.n_pretrained:,}",
             f"{cost.n_finetuned:,}",
-            duration(cost.wall_s),
-            *(flops(value) for value in (cost.pretrain_flops, cost.teacher_flops, cost.finetune_flops, whole)),
+            duration(cost.wall_s if known["wall_s"] else None),
+            *(flops(getattr(cost, name) if known[name] else None) for name in FLOPS),
+            flops(sum(parts) if parts else None),
         )
         rows.append((cost.recipe, *(Cell(value, "number") for value in numbers)))
     caption = (
@@ -192,11 +200,15 @@ def _costs(analysis: Analysis) -> Html:
     return table(heads, rows, caption)
 
 
+def _recorded(frame: pd.DataFrame, column: str) -> bool:
+    """Whether any run has a value of a column."""
+    return column in frame and bool(frame[column].notna().any())
+
+
 def _scored(frame: pd.DataFrame) -> str:
-    if "scored_on" not in frame:
-        return "not recorded in this table"
-    names = sorted(map(str, frame["scored_on"].dropna().unique()))
-    return " and ".join(f"{name} images" for name in names) or "not recorded in this table"
+    if not _recorded(frame, "scored_on"):
+        return UNKNOWN
+    return " and ".join(f"{name} images" for name in sorted(map(str, frame["scored_on"].dropna().unique())))
 
 
 def reading(analysis: Analysis) -> Html:

@@ -145,12 +145,14 @@ def compared(analysis: Analysis) -> Html:
         return Html("")
     look = finding.look
     panel = recipe_panel(analysis.frame, finding)
+    fitted = any(len(item.curve_x) for item in panel.series)
+    lines = "curves are the fitted laws" if fitted else "straight lines join them, no law could be fitted"
     described = f"{target_words(look.target)} of {look.recipes[0]} and {look.recipes[1]} over {axis_words(look.along)}."
     pictures = figure(
         inline_svg(
             draw(panel, width=4.6, height=3.4), "recipes", described, runs_behind(panel, analysis.frame, finding.look)
         ),
-        "Means over seed blocks; bars from the lowest to the highest block; curves are the fitted laws.",
+        f"Means over seed blocks; bars from the lowest to the highest block; {lines}.",
         target=look.target,
     )
     chance = probability_panel(finding)
