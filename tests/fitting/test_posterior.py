@@ -136,6 +136,8 @@ def test_a_fit_outside_its_own_intervals_is_said() -> None:
     low, high = law.intervals(0.9)["n_pretrain.exponent"]
     assert not low <= law.exponents_["n_pretrain"] <= high
     assert any("n_pretrain.exponent lies outside the middle 90%" in text for text in law.warnings_)
+    law.fit(load_example(), "cross_entropy", recipe="scratch", downstream="digits").intervals(0.9)
+    assert any("n_pretrain.exponent, n_finetune.exponent lie outside" in text for text in law.warnings_)
     D = np.tile(1000.0 * 2.0 ** np.arange(7), 5)
     error = (0.1 + 8 * D**-0.5) * np.exp(0.01 * np.random.default_rng(0).standard_normal(35))
     right = AdditivePowerLaw(["n_pretrain"], random_state=0).fit({"n_pretrain": D, "error": error})

@@ -142,8 +142,9 @@ def _posterior(fit: Estimate | SurfaceEstimate, resamples: int, random_state: in
     parameters = scaled.raw(drawn.theta)
     away = _outside(scaled.raw(scaled.theta[None]), parameters)
     if away:
+        lie = "lies" if len(away) == 1 else "lie"
         warnings.append(
-            f"The fitted {', '.join(away)} lies outside the middle 90% of the draws: the fit takes every run as "
+            f"The fitted {', '.join(away)} {lie} outside the middle 90% of the draws: the fit takes every run as "
             "independent, the intervals know what runs share. Trust the intervals."
         )
     return _in_form(fit, parameters, drawn.theta, "posterior", warnings)
