@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import jsonschema
+import pandas as pd
 import pytest
 
 from tippingpoint import __version__
@@ -85,6 +88,24 @@ def test_a_reader_that_has_seen_enough_is_no_failure(words: list[str]) -> None:
     told = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (told.returncode, told.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_output_that_is_not_utf_8_ends_no_command(encoding: str, tmp_path: Path) -> None:
+    sizes = [100, 200, 400, 800, 1600] * 2
+    recipes = ["scratch"] * 5 + ["geführt 数"] * 5
+    error = [0.1 + 5 * n**-0.5 for n in sizes[:5]] + [0.15 + 3 * n**-0.5 for n in sizes[:5]]
+    table = pd.DataFrame({"recipe": recipes, "n_pretrain": sizes, "error": error, "seed": 0, "subset_seed": 0})
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    words = ["boundary", str(tmp_path / "runs.csv"), "--recipes", "scratch,geführt 数", "--resamples", "50"]
+    code = f"import sys; from tippingpoint.cli import main; sys.exit(main({words!r}))"
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
+    assert told.returncode == 0, told.stderr
+    shown = told.stdout.decode(encoding)
+    assert ("geführt" in shown) == (encoding == "latin-1")
+    assert "hrt \\u6570 is better" in shown
+    assert re.search(r"\+0\.\d+ +- +1$", shown, re.MULTILINE)  # one pair has no standard error: a dash
 
 
 def test_help_answers_at_once() -> None:

@@ -6,7 +6,9 @@ answers at once.
 
 from __future__ import annotations
 
+import codecs
 import importlib
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,26 @@ COMMANDS = (
 )
 
 
+#: What stands for a sign that a terminal or a file of another encoding than UTF-8 cannot hold.
+PLAIN = {"–": "-", "−": "-", "±": "+/-", "×": "x", "→": "->", "…": "..."}
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Return what is written instead of letters that the encoding lacks, and where to go on."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in lacking), error.end
+
+
+def _write_what_can_be() -> None:
+    """Let no dash or name from the data end a command where the output is not UTF-8."""
+    codecs.register_error("tippingpoint.plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
+            stream.reconfigure(errors="tippingpoint.plain")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code.
 
@@ -57,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     from tippingpoint.errors import TippingPointError
 
+    _write_what_can_be()
     app = _build_app()
     try:
         result = typer.main.get_command(app).main(args=arguments, prog_name="tippingpoint", standalone_mode=False)
