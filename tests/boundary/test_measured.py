@@ -111,6 +111,17 @@ def test_a_block_without_a_pair_is_left_out_where_it_lacks_it() -> None:
     assert found.value == pytest.approx(1000 * 2 ** (1 / 3), rel=0.02)
 
 
+def test_sizes_that_no_block_has_both_of_are_joined_by_their_means() -> None:
+    """As in a study that was stopped: somewhere between 900 and 1,800 the sign changes, which was no number at all."""
+    gap = np.nan
+    blocks = [[-0.20, -0.1, gap, 0.0110], [-0.24, -0.2, gap, 0.0112], [gap, gap, 0.05, gap], [gap, gap, gap, 0.0109]]
+    differences = pd.DataFrame(blocks, columns=[225.0, 900.0, 1800.0, 3600.0])
+    (found,) = measured_crossings(differences, paired(differences), 0.9)
+    assert found.value == pytest.approx(900 * 2 ** (0.15 / 0.20))
+    assert found.direction == 1
+    assert found.interval[1] == pytest.approx(3600)
+
+
 def test_intervals_cover() -> None:
     """Nominal 90% of 400 studies: within three binomial standard errors, unlike a test that any interval passes."""
     truth, covered, found = np.array([0.3, 0.3, 0.1, -0.2, -0.2]), 0, 0

@@ -129,14 +129,20 @@ def _band(x: Array, differences: Array, level: float, step: float) -> tuple[Arra
     grids, means, halves = [], [], []
     for i in range(len(x) - 1):
         ends = differences[:, i : i + 2]
-        ends = ends[np.isfinite(ends).all(axis=1)]  # only blocks that have both pairs can be joined
+        both = ends[np.isfinite(ends).all(axis=1)]  # only blocks that have both pairs can be joined
+        blocks = len(both)
         w = np.linspace(0, 1, _STEPS + 1)
-        joined, blocks = _join(ends, w), len(ends)
+        joined = _join(both if blocks else _means(ends), w)
         spread = standard_error(joined, step * np.hypot(1 - w, w)) if blocks > 1 else np.full(len(w), np.inf)
         grids.append(x[i] + w * (x[i + 1] - x[i]))
-        means.append(joined.mean(axis=0) if blocks else np.full(len(w), np.nan))
+        means.append(joined.mean(axis=0))
         halves.append(float(stdtrit(max(1, blocks - 1), 0.5 + level / 2)) * spread)
     return np.concatenate(grids), np.concatenate(means), np.concatenate(halves)
+
+
+def _means(ends: Array) -> Array:
+    """Return the mean of each size, shape (1, 2): what is known between two sizes that no block has both of."""
+    return np.array([[column[np.isfinite(column)].mean() for column in ends.T]])
 
 
 def _join(ends: Array, w: Array) -> Array:
