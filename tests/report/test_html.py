@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from tippingpoint.report import Analysis, analyse, page, write_report
+from tippingpoint.report.appendix import laws
 from tippingpoint.report.markup import Html, safe, table
 from tippingpoint.report.runs_section import _download
 
@@ -139,6 +140,15 @@ def test_points_are_said_to_be_joined_where_no_law_is_drawn(small_frame: pd.Data
     few = page(analyse(two, resamples=5))
     assert "curves are the fitted laws." not in few
     assert "straight lines join them, no law could be fitted." in few
+
+
+def test_figures_of_laws_that_are_left_out_are_counted(analysis: Analysis, text: str) -> None:
+    assert "tippingpoint figures draws all" not in text
+    assert analysis.primary is not None
+    law = next(one for one in analysis.laws if one.target == analysis.primary.look.target and one.recipe == "scratch")
+    drawn = str(laws(analysis._replace(laws=(law,) * 14, primary=None)))
+    assert drawn.count("<svg") == 12
+    assert re.search(r"<p>\d+ more figures of this kind would make the page too long", drawn)
 
 
 def test_hostile_names_run_nothing(small_frame: pd.DataFrame, endpoint: dict[str, Any]) -> None:

@@ -99,6 +99,13 @@ def test_no_law_no_advice(analysis: Analysis) -> None:
     assert advice(()) == ""
 
 
+def test_sets_without_a_plan_are_counted(plan: Plan) -> None:
+    assert "downstream sets" not in advice((plan,) * 3, 3)
+    assert "Of 30 downstream sets the first 3 are here; tippingpoint advise answers for each." in advice(
+        (plan,) * 3, 30
+    )
+
+
 def test_public_models_are_told_apart_by_name(analysis: Analysis) -> None:
     runs = analysis.frame[analysis.frame["recipe"] == "scratch"].assign(recipe="public")
     both = [runs.assign(student=name, error=runs["error"] + more) for name, more in (("resnet18", 0), ("vit", 0.02))]

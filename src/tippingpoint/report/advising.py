@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tippingpoint.files import dump_json
 from tippingpoint.report.markup import Cell, Html, paragraph, safe, section, table
+from tippingpoint.report.planner import MOST_SETS
 from tippingpoint.report.words import count_words, exact_size, joined, number, percent
 
 if TYPE_CHECKING:
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["advice"]
 
 
-def advice(plans: tuple[Plan, ...]) -> Html:
+def advice(plans: tuple[Plan, ...], n_sets: int = 0) -> Html:
     """Return the section; nothing where no law could be fitted.
 
     Parameters
     ----------
     plans : tuple of Plan
         What ``planner.plans_of`` returned; the first is shown first.
+    n_sets : int, default 0
+        How many downstream sets there are; more than have a plan are said to be left out.
     """
     if not plans:
         return Html("")
@@ -37,6 +40,8 @@ def advice(plans: tuple[Plan, ...]) -> Html:
         f"all its runs; the {percent(plan.level)} intervals are of the expected value, and the share of draws says "
         "how sure the choice is. Models are those that were run. Prices are in any one currency."
     )
+    if n_sets > MOST_SETS:
+        text += f" Of {n_sets} downstream sets the first {MOST_SETS} are here; tippingpoint advise answers for each."
     best = offers[0] if offers else None
     answer = f"{best.name}: expected {plan.scored}, {_told(best.value, plan)}, with {where}." if best else ""
     heads: tuple[str | Cell, ...] = (

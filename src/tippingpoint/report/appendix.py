@@ -64,10 +64,12 @@ def _law_figures(analysis: Analysis, target: str) -> list[Html]:
     """Return runs and curves over pretraining and fine-tuning images, the main recipes' open, others' on a click."""
     recipes = list(analysis.primary.look.recipes) if analysis.primary is not None else []
     recipes += [name for name in dict.fromkeys(result.recipe for result in analysis.laws) if name not in recipes]
-    parts, used = [], 0
+    parts, used, left = [], 0, 0
     for along in ("n_pretrain", "n_finetune", "n_params"):
         for recipe in recipes[:2]:
-            panels = law_panels(analysis, along, target, recipe)[: max(0, MAX_PANELS - used)]
+            found = law_panels(analysis, along, target, recipe)
+            panels = found[: max(0, MAX_PANELS - used)]
+            left += len(found) - len(panels)
             used += len(panels)
             if not panels:
                 continue
@@ -79,6 +81,11 @@ def _law_figures(analysis: Analysis, target: str) -> list[Html]:
             grid = Html(f'<div class="panels">{"".join(drawn)}</div>')
             opened = along == "n_pretrain"
             parts.append(Html(f"<h3>{safe(title)}</h3>{grid}") if opened else details(title, grid))
+    if left:
+        text = (
+            f"{counted(left, 'more figure')} of this kind would make the page too long: tippingpoint figures draws all."
+        )
+        parts.append(paragraph(text))
     return parts
 
 

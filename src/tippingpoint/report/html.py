@@ -62,7 +62,7 @@ def page(analysis: Analysis) -> str:
         sections.compared(analysis),
         two_axes(analysis),
         sections.second_opinions(analysis),
-        advice(plans_of(analysis)),
+        advice(plans_of(analysis), analysis.frame["downstream"].nunique()),
         appendix.laws(analysis),
         diagnosis(analysis),
         sections.explored(analysis),

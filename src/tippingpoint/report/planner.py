@@ -31,7 +31,7 @@ __all__ = ["SIZES", "Offer", "Plan", "PlanLaw", "plans_of"]
 
 SIZES = ("n_pretrain", "n_finetune", "n_params")
 MOST_DRAWS = 300
-MOST_SETS = 3
+MOST_SETS = 3  # each costs the reader a law of every recipe to load
 
 
 class Offer(NamedTuple):
