@@ -56,6 +56,14 @@ def test_a_curve_knows_its_place_and_its_parts(tmp_path: Path) -> None:
     np.testing.assert_array_equal(curve.parts["kl"], [0.5, np.nan])
 
 
+def test_a_file_of_another_kind_is_told_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunsError) as caught:
+        read_curves(write(tmp_path / "runs.csv", "recipe,error", *["scratch,0.5"] * 30))
+    (fault,) = caught.value.faults
+    assert "is not a file of training curves; name a study directory" in fault
+    assert read_curves(write(tmp_path / "curves.jsonl")) == ()  # a study whose cells have none
+
+
 def test_every_faulty_line_is_named(tmp_path: Path) -> None:
     bad = [
         "{",

@@ -89,6 +89,8 @@ def read_curves(source: str | Path) -> tuple[Curve, ...]:
         raise RunsError(f"{path}: byte {error.start} is not UTF-8; publish the curves again.") from error
     except OSError as error:
         raise EnvironmentFault(f"{path}: cannot be read ({error.strerror or error}); check its permissions.") from error
+    if any(lines) and not any(line.lstrip().startswith("{") for line in lines):
+        raise RunsError(f"{path}: is not a file of training curves; name a study directory, or its curves.jsonl.")
     curves, faults = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
