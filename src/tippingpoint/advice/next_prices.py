@@ -148,10 +148,13 @@ class Prices:
     def _guidance(self, numbers: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the teachers' forward passes: their FLOPs less their own training, which is charged once."""
         total = numbers["teacher_flops"].copy()
+        if not {"n_params", "n_params_teacher"} <= set(numbers):
+            return total  # nothing tells which of the runs is the teacher
+        size, guide, images = numbers["n_params"], numbers["n_params_teacher"], numbers.get("n_pretrain")
         scratch = (self.frame["recipe"].astype(object) == "scratch").to_numpy(bool)
         for place in np.flatnonzero(total > 0):
-            own = scratch & is_size(numbers["n_params"], numbers["n_params_teacher"][place])
-            own &= is_size(numbers["n_pretrain"], numbers["n_pretrain"][place])
+            own = scratch & is_size(size, guide[place])
+            own &= is_size(images, images[place]) if images is not None else True
             if own.any():
                 total[place] = max(total[place] - float(np.median(numbers["pretrain_flops"][own])), 0.0)
         return total
