@@ -14,7 +14,7 @@ import tippingpoint
 ROOT = Path(tippingpoint.__file__).parent
 
 # Each room may import the rooms in its set and itself, nothing else of the package.
-GROUND = {"errors", "files", "expressions", "_version"}
+GROUND = {"errors", "files", "expressions", "kinds", "_version"}
 STATISTICS = ["runs", "laws", "fitting", "boundary", "advice", "report"]
 ALLOWED = {
     **dict.fromkeys(GROUND, GROUND),

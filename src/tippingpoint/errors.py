@@ -113,5 +113,5 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     str
         A sentence with a leading blank, or ``""`` where nothing is near.
     """
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)  # a word of the wrong kind is just unknown
     return f" Did you mean '{near[0]}'?" if near else ""

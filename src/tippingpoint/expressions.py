@@ -82,6 +82,8 @@ class Expression:
     """
 
     def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise ExpressionError(f"{text!r} is not an expression; give text, such as 'seed < 3'.")
         self.text = text
         source, self._quoted = _take_backticks(text)
         self._tree = _parse(text, source)

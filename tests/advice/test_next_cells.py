@@ -246,12 +246,12 @@ def test_the_result_prints_in_80_columns_and_shows_in_a_notebook() -> None:
 @pytest.mark.parametrize(
     ("about", "words"),
     [
-        ({"level": 1.0}, "level: 1.0 is not a probability"),
-        ({"batch": 0}, "batch: 0 is too few"),
-        ({"extra_seeds": -1}, "extra_seeds: -1 is negative"),
+        ({"level": 1.0}, "level: 1 is not a probability"),
+        ({"batch": 0}, "batch: 0 is not a whole number of 1 or more"),
+        ({"extra_seeds": -1}, "extra_seeds: -1 is not a whole number"),
         ({"cost": "money"}, "cost: 'money' is not known"),
         ({"resamples": 10}, "10 draws are too few"),
-        ({"recipes": ("scratch",)}, "recipes: name two"),
+        ({"recipes": ("scratch",)}, "is not a pair; name two"),
         ({"recipes": ("scratch", "destilled")}, "Did you mean 'distilled'?"),
         ({"along": "n_pretrian"}, "Did you mean 'n_pretrain'?"),
         ({"at": {"n_params": 7.0}}, "was not measured by both recipes"),
@@ -275,3 +275,12 @@ def test_one_block_or_none_is_not_enough() -> None:
     cells = [{**cell, "state": "todo"} for cell in cells_of(table, 3)]
     with pytest.raises(InputError, match="no cell of the study is done"):
         next_cells(table, cells=cells, cost="seconds", **ABOUT)
+
+
+@pytest.mark.parametrize("absent", [["n_params_teacher"], ["n_params_teacher", "n_params"]])
+def test_a_teacher_of_unknown_size_is_charged_as_recorded(absent: list[str]) -> None:
+    table = a_table(2, sizes=(100, 300, 1000))
+    table = table[table["n_params"] != SMALL] if "n_params" in absent else table
+    assert (table["teacher_flops"] > 0).any()
+    found = next_cells(table.drop(columns=absent), **{**ABOUT, "at": None if "n_params" in absent else ABOUT["at"]})
+    assert all(candidate.cost > 0 for candidate in found.candidates)

@@ -227,7 +227,7 @@ def test_every_open_choice_is_listed(make_study: Make) -> None:
         ({"teacher": "heads=3"}, "heads=2"),
         ({"pool": "some"}, "auto, none, all"),
         ({"level": 1.5}, "between 0 and 1"),
-        ({"resamples": -1}, "negative"),
+        ({"resamples": -1}, "0 or more"),
         ({"recipes": ("scratch",)}, "is not a pair"),
         ({"recipes": ("scratch", "scratch")}, "two different"),
     ],

@@ -177,7 +177,7 @@ def test_it_prints_and_is_json(found: BestTeacher, capsys: pytest.CaptureFixture
         ({"at": {"n_finetune": -1}}, "above 0"),
         ({"along": "depth"}, "no column 'depth'"),
         ({"level": 0}, "between 0 and 1"),
-        ({"resamples": -1}, "negative"),
+        ({"resamples": -1}, "0 or more"),
     ],
 )
 def test_bad_questions_are_answered_with_a_remedy(make_study: Make, more: dict[str, Any], said: str) -> None:

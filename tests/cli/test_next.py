@@ -102,7 +102,10 @@ def test_a_study_directory_asks_its_endpoint(table: str, tmp_path: Path, capsys:
         ([*QUESTION, "--predict", "n_pretrain"], ["--predict: 'n_pretrain' is not of the form name=number"]),
         ([*QUESTION, "--predict", ""], ["--predict: is empty"]),
         ([*QUESTION, "--at", "n_params"], ["--at: 'n_params' is not of the form"]),
-        ([*QUESTION, "--batch", "0", "--cost", "x"], ["batch: 0 is too few", "cost: 'x' is not known"]),
+        (
+            [*QUESTION, "--batch", "0", "--cost", "x"],
+            ["batch: 0 is not a whole number of 1 or more", "cost: 'x' is not known"],
+        ),
         ([*QUESTION, "--recipes", "scratch,destilled"], ["Did you mean 'distilled'?"]),
         ([*QUESTION, "--where", "seed < 1"], ["one seed block only"]),
         ([*QUESTION, "--where", "seed > 99"], ["no rows are left"]),

@@ -118,6 +118,10 @@ def advise(
         any_size=any_size,
         flops_per_gpu_hour=flops_per_gpu_hour,
         gpu_hours_per_flop=gpu_hours_per_flop,
+        law=law,
+        recipes=recipes,
+        sets={"stage": stage, "upstream": upstream, "downstream": downstream},
+        random_state=random_state,
     )
     table = read_runs(runs, target=target, where=where)
     chosen = {"recipes": recipes, "stage": stage, "upstream": upstream, "downstream": downstream}

@@ -17,7 +17,7 @@ from tippingpoint.boundary.measured import established_signs
 from tippingpoint.boundary.paired import pair_up
 from tippingpoint.boundary.result import Boundary
 from tippingpoint.boundary.selection import Selection, select_pair
-from tippingpoint.errors import InputError, RunsError
+from tippingpoint.errors import RunsError
 from tippingpoint.fitting.blocks import blocks_of
 from tippingpoint.runs import Runs
 
@@ -65,8 +65,6 @@ def answer_of(
     import pandas as pd
 
     recipes = tuple(asked["recipes"])
-    if len(recipes) != 2:
-        raise InputError("recipes: name two, such as scratch,distilled.")
     chosen = select_pair(table, **{**asked, "recipes": recipes}, pool=pool)
     fitted = fit_pair(chosen, resamples=resamples, random_state=random_state, objective="log")
     if fitted.joint is None or blocks_of(pd.concat(chosen.frames, ignore_index=True)).kind != "seed blocks":

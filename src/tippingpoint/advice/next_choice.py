@@ -21,8 +21,10 @@ from tippingpoint.advice.next_offers import Bundle, Offers, bundles_of, offers_o
 from tippingpoint.advice.next_result import Candidate, Next
 from tippingpoint.advice.next_rule import Belief, Picked, pick
 from tippingpoint.advice.next_study import extra_cells, offers_of_cells, read_cells, read_endpoint
+from tippingpoint.boundary.asked import check_asked
 from tippingpoint.boundary.selection import AXES, Selection
 from tippingpoint.errors import InputError
+from tippingpoint.kinds import is_count, is_list, said
 from tippingpoint.runs import read_runs
 
 __all__ = ["asked_by", "next_cells"]
@@ -105,10 +107,10 @@ def next_cells(
     --------
     >>> next_cells("studies/standard").summary()  # doctest: +SKIP
     """
-    _check(level, batch, extra_seeds, cost, resamples)
-    root = Path(runs) if isinstance(runs, (str, Path)) and Path(runs).is_dir() else None
     question: dict[str, Any] = {"along": along, "target": target, "stage": stage, "recipes": recipes, "at": at}
     question |= {"upstream": upstream, "downstream": downstream, "teacher": teacher}
+    _check(question, cells, predict, level, batch, extra_seeds, cost, resamples, random_state)
+    root = Path(runs) if isinstance(runs, (str, Path)) and Path(runs).is_dir() else None
     if root is not None and (root / "cells.jsonl").is_file():
         cells = read_cells(root) if cells is None else cells
         question = _completed(question, read_endpoint(root))
@@ -124,20 +126,32 @@ def next_cells(
     return _ranked(found, offers, wanted, asked, level, batch, beyond)
 
 
-def _check(level: float, batch: int, extra_seeds: int, cost: str, resamples: int) -> None:
+def _check(
+    question: Mapping[str, Any],
+    cells: object,
+    predict: object,
+    level: float,
+    batch: int,
+    extra_seeds: int,
+    cost: str,
+    resamples: int,
+    random_state: int,
+) -> None:
     faults = []
-    if not 0 < level < 1:
-        faults.append(f"level: {level} is not a probability between 0 and 1; 0.9 is usual.")
-    if batch < 1:
-        faults.append(f"batch: {batch} is too few; ask for 1 at least.")
-    if extra_seeds < 0:
-        faults.append(f"extra_seeds: {extra_seeds} is negative; 0 offers no new block.")
+    if not (cells is None or (is_list(cells) and all(isinstance(cell, Mapping) for cell in cells))):
+        faults.append("cells: they are not a list of cells, as the lines of cells.jsonl are; leave them out for all.")
+    if not (predict is None or isinstance(predict, Mapping)):
+        faults.append(f"predict: {predict!r} is not a mapping from axis to size, such as {{'n_pretrain': 100000}}.")
+    if not is_count(batch) or batch < 1:
+        faults.append(f"batch: {said(batch)} is not a whole number of 1 or more; 5 is usual.")
+    if not is_count(extra_seeds):
+        faults.append(f"extra_seeds: {said(extra_seeds)} is not a whole number; 0 offers no new block, 3 is usual.")
     if cost not in ("flops", "seconds"):
         faults.append(f"cost: '{cost}' is not known; take flops or seconds.")
-    if resamples < 100:
+    if is_count(resamples) and resamples < 100:
         faults.append(f"resamples: {resamples} draws are too few to rank with; 1000 is usual.")
-    if faults:
-        raise InputError(faults)
+    asked = {name: value for name, value in question.items() if value is not None}
+    check_asked(faults, **asked, level=level, resamples=resamples, random_state=random_state)
 
 
 def asked_by(endpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 from tippingpoint.advice.cost import Prices
 from tippingpoint.advice.family import AMOUNTS, Family
 from tippingpoint.boundary.words import axis_words, exactly, size
 from tippingpoint.errors import InputError, did_you_mean
+from tippingpoint.kinds import COUNT, LEVEL, NAME, NAMES, Kind, is_number, kind_faults, or_none, said
 
 __all__ = ["PRICE_OF", "Question", "check_against", "checked"]
 
 #: The price of each amount that can be bought.
 PRICE_OF = {"n_pretrain": "image", "n_finetune": "label"}
+
+_FACTOR = Kind(lambda value: _between(value, 1, math.inf, least=True), "a factor of 1 or more; 10 is usual")
+_SPEED = Kind(
+    lambda value: _between(value, 0, math.inf), "a number above 0; a fast GPU does about 1e17 to 1e18 FLOPs an hour"
+)
+_SWITCH = Kind(lambda value: isinstance(value, bool), "True or False")
 
 
 @dataclass(frozen=True)
@@ -110,19 +118,26 @@ def checked(
     any_size: bool,
     flops_per_gpu_hour: float | None,
     gpu_hours_per_flop: float | None,
+    law: str,
+    recipes: Sequence[str] | None,
+    sets: Mapping[str, str | None],
+    random_state: int | None,
 ) -> Question:
-    """Return the question, or raise ``InputError`` with all that is wrong in it."""
-    faults = _goal_faults(budget, target_error, target) + _price_faults(prices) + _have_faults(have or {})
-    if not 0 < level < 1:
-        faults.append(f"level: {level:g} is not a probability between 0 and 1; 0.9 is usual.")
-    if not 1 <= max_extrapolation < math.inf:
-        faults.append(f"max_extrapolation: {max_extrapolation:g} is not a factor of 1 or more; 10 is usual.")
-    speeds = {"flops_per_gpu_hour": flops_per_gpu_hour, "gpu_hours_per_flop": gpu_hours_per_flop}
-    faults += [
-        f"{name}: {value:g} is not a number above 0; a fast GPU does about 1e17 to 1e18 FLOPs an hour."
-        for name, value in speeds.items()
-        if value is not None and not 0 < value < math.inf
-    ]
+    """Return the question, or raise ``InputError`` with all that is wrong in it; ``sets`` are values of columns."""
+    faults = _goal_faults(budget, target_error, target) + _price_faults(prices or {}) + _have_faults(have or {})
+    told = {
+        "level": (level, LEVEL),
+        "max_extrapolation": (max_extrapolation, _FACTOR),
+        "any_size": (any_size, _SWITCH),
+        "flops_per_gpu_hour": (flops_per_gpu_hour, or_none(_SPEED)),
+        "gpu_hours_per_flop": (gpu_hours_per_flop, or_none(_SPEED)),
+        "target": (target, NAME),
+        "law": (law, NAME),
+        "recipes": (recipes, or_none(NAMES)),
+        **{name: (value, or_none(NAME)) for name, value in sets.items()},
+        "random_state": (random_state, or_none(COUNT)),
+    }
+    faults += kind_faults(told)
     if flops_per_gpu_hour is not None and gpu_hours_per_flop is not None:
         faults.append("flops_per_gpu_hour and gpu_hours_per_flop say the same thing; give one of the two.")
     if faults:
@@ -133,23 +148,30 @@ def checked(
     return Question(budget, target_error, money, amounts, target, level, max_extrapolation, any_size, speed)
 
 
+def _between(value: object, low: float, high: float, *, least: bool = False) -> bool:
+    """Say whether a value is a number above the lower end, or with ``least`` equal to it, and below the upper one."""
+    return isinstance(value, Real) and is_number(value) and (low < float(value) < high or (least and value == low))
+
+
 def _goal_faults(budget: float | None, target_error: float | None, target: str) -> list[str]:
     if budget is None and target_error is None:
         return ["Nothing is asked for: give a budget (--budget 5000) or a target (--target-error 0.2)."]
     faults = []
     if budget is not None and target_error is not None:
         faults.append("A budget and a target error are two questions; ask one, then the other.")
-    if budget is not None and not 0 < budget < math.inf:
-        faults.append(f"budget: {budget:g} is not a sum above 0; give it in the unit of the prices.")
+    if budget is not None and not _between(budget, 0, math.inf):
+        faults.append(f"budget: {said(budget)} is not a sum above 0; give it in the unit of the prices.")
     if target_error is not None:
         top = 1 if target == "error" else math.inf
-        if not 0 < target_error < top:
+        if not _between(target_error, 0, top):
             remedy = "between 0 and 1, for example 0.2 for 20%" if target == "error" else "above 0"
-            faults.append(f"target_error: {target_error:g} cannot be a goal for {target}; give a number {remedy}.")
+            faults.append(f"target_error: {said(target_error)} cannot be a goal for {target}; give a number {remedy}.")
     return faults
 
 
 def _price_faults(prices: Mapping[str, float]) -> list[str]:
+    if not isinstance(prices, Mapping):
+        return [f"prices: {prices!r} is not a mapping from what is bought to its price, such as {{'image': 0.01}}."]
     if not prices:
         return ["No price is given: name one or more, for example --price image=0.01,label=0.5,gpu_hour=2."]
     faults = []
@@ -157,13 +179,15 @@ def _price_faults(prices: Mapping[str, float]) -> list[str]:
         if name not in Prices._fields:
             hint = did_you_mean(name, Prices._fields) or f" There are: {', '.join(Prices._fields)}."
             faults.append(f"price: there is no price '{name}'.{hint}")
-        elif not 0 < price < math.inf:
+        elif not _between(price, 0, math.inf):
             remedy = "leave it out if none can be bought (images, labels) or it is free (gpu_hour)"
-            faults.append(f"price: {name}={price:g} is not above 0; {remedy}.")
+            faults.append(f"price: {name}={said(price)} is not above 0; {remedy}.")
     return faults
 
 
 def _have_faults(have: Mapping[str, float]) -> list[str]:
+    if not isinstance(have, Mapping):
+        return [f"have: {have!r} is not a mapping from what there is to how much, such as {{'n_pretrain': 1000}}."]
     faults = []
     for axis, value in have.items():
         if axis == "n_params":
@@ -171,8 +195,8 @@ def _have_faults(have: Mapping[str, float]) -> list[str]:
         elif axis not in AMOUNTS:
             hint = did_you_mean(axis, AMOUNTS) or f" There are: {', '.join(AMOUNTS)}."
             faults.append(f"have: '{axis}' is nothing that there can be some of.{hint}")
-        elif not 0 <= value < math.inf:
-            faults.append(f"have: {axis}={value:g} is not a number of 0 or more.")
+        elif not _between(value, 0, math.inf, least=True):
+            faults.append(f"have: {axis}={said(value)} is not a number of 0 or more.")
     return faults
 
 

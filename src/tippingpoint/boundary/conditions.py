@@ -27,14 +27,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tippingpoint.boundary.asked import check_asked
 from tippingpoint.boundary.conditions_result import Condition, PaperConditions
 from tippingpoint.boundary.draws import Draws, Stacked, few_blocks, fit_recipe
 from tippingpoint.boundary.levels import is_size, levels_of, shared_sizes
 from tippingpoint.boundary.pair_law import PairLaw
 from tippingpoint.boundary.selection import Selection, recipe_runs, select_pair
 from tippingpoint.boundary.words import exactly, listed
-from tippingpoint.errors import InputError, RunsError
+from tippingpoint.errors import RunsError
 from tippingpoint.fitting.blocks import blocks_of
+from tippingpoint.kinds import is_number
 from tippingpoint.runs import Runs, read_runs
 
 if TYPE_CHECKING:
@@ -95,7 +97,20 @@ def check_conditions(
     --------
     >>> check_conditions("runs.csv", at={"n_params": 51000, "n_finetune": 100}).summary()  # doctest: +SKIP
     """
-    _check_settings(level, resamples, factor, recipes)
+    _check_settings(
+        factor,
+        at=at,
+        target=target,
+        stage=stage,
+        recipes=recipes,
+        level=level,
+        resamples=resamples,
+        random_state=random_state,
+        upstream=upstream,
+        downstream=downstream,
+        teacher=teacher,
+        objective=objective,
+    )
     table = read_runs(runs, where=where)
     asked: dict[str, Any] = {"target": target, "stage": stage, "recipes": (recipes[0], recipes[1])}
     asked |= {"upstream": upstream, "downstream": downstream, "teacher": teacher, "along": _ALONG, "at": dict(at or {})}
@@ -127,19 +142,13 @@ def check_conditions(
     )
 
 
-def _check_settings(level: float, resamples: int, factor: float, recipes: Sequence[str]) -> None:
+def _check_settings(factor: float, **asked: Any) -> None:
     faults = []
-    if not 0 < level < 1:
-        faults.append(f"level: {level} is not a probability between 0 and 1; 0.9 is usual.")
-    if resamples < 1:
-        faults.append(f"resamples: {resamples} draws cannot tell a probability; 4000 is usual.")
-    if not (np.isfinite(factor) and factor > 1):
+    if asked["resamples"] == 0:
+        faults.append("resamples: 0 draws cannot tell a probability; 4000 is usual.")
+    if not (is_number(factor) and np.isfinite(factor) and factor > 1):
         faults.append(f"factor: {factor} is not above 1; 2 is usual.")
-    if isinstance(recipes, str) or len(recipes) != 2:
-        given = recipes if isinstance(recipes, str) else ", ".join(map(str, recipes)) or "nothing"
-        faults.append(f"recipes: '{given}' is not a pair; name two, such as scratch,distilled.")
-    if faults:
-        raise InputError(faults)
+    check_asked(faults, **asked)
 
 
 def _both(chosen: Selection) -> pd.DataFrame:

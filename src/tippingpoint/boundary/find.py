@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tippingpoint.boundary.asked import check_asked
 from tippingpoint.boundary.diagnosis import answer, diagnose, laws_hold, measured_answer
 from tippingpoint.boundary.draws import Draws, FittedPair, fit_pair
 from tippingpoint.boundary.measured import measured_crossings
@@ -17,7 +18,6 @@ from tippingpoint.boundary.power_difference import REGIMES, PowerDifference, Reg
 from tippingpoint.boundary.result import Boundary, Crossing, Interval, Stationary
 from tippingpoint.boundary.selection import Selection, select_pair
 from tippingpoint.boundary.spread import score_step
-from tippingpoint.errors import InputError
 from tippingpoint.runs import read_runs
 
 if TYPE_CHECKING:
@@ -100,7 +100,20 @@ def find_boundary(
     ...                      target="cross_entropy")  # doctest: +SKIP
     >>> edge.summary()  # doctest: +SKIP
     """
-    _check_settings(level, resamples, recipes, at, random_state)
+    check_asked(
+        along=along,
+        at=at,
+        target=target,
+        stage=stage,
+        recipes=recipes,
+        level=level,
+        resamples=resamples,
+        random_state=random_state,
+        upstream=upstream,
+        downstream=downstream,
+        teacher=teacher,
+        objective=objective,
+    )
     table = read_runs(runs, where=where)
     chosen = select_pair(
         table,
@@ -116,23 +129,6 @@ def find_boundary(
     )
     fitted = fit_pair(chosen, resamples=resamples, random_state=random_state, objective=objective)
     return boundary_of(chosen, fitted, notes=table.notes, stage=stage, level=level)
-
-
-def _check_settings(level: float, resamples: int, recipes: Sequence[str], at: object, random_state: object) -> None:
-    faults = []
-    if not (at is None or isinstance(at, Mapping)):
-        faults.append(f"at: {at!r} is not a mapping from axis to size, such as {{'n_params': 51000}}.")
-    if not (random_state is None or (isinstance(random_state, int | np.integer) and random_state >= 0)):
-        faults.append(f"random_state: {random_state!r} is not a whole number, 0 or more.")
-    if not 0 < level < 1:
-        faults.append(f"level: {level} is not a probability between 0 and 1; 0.9 is usual.")
-    if resamples < 0:
-        faults.append(f"resamples: {resamples} is negative; give 0 for no intervals, 2000 is usual.")
-    if isinstance(recipes, str) or len(recipes) != 2:
-        given = recipes if isinstance(recipes, str) else ", ".join(map(str, recipes)) or "nothing"
-        faults.append(f"recipes: '{given}' is not a pair; name two, such as scratch,distilled.")
-    if faults:
-        raise InputError(faults)
 
 
 def boundary_of(

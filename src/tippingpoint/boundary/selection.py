@@ -21,6 +21,7 @@ from tippingpoint.boundary.levels import has_size, is_size, levels_of, names_in,
 from tippingpoint.boundary.no_crossing import guides_of
 from tippingpoint.boundary.words import beyond, exactly
 from tippingpoint.errors import InputError, RunsError, did_you_mean
+from tippingpoint.kinds import is_number
 from tippingpoint.runs import Runs, select_group
 from tippingpoint.runs.faults import larger_is_better
 
@@ -378,10 +379,9 @@ def _shared_range(draft: Draft, along: str) -> tuple[float, float]:
 
 
 def _checked(axis: str, value: float) -> float:
-    number = float(value)
-    if not (np.isfinite(number) and number > 0):
+    if not (is_number(value) and np.isfinite(value) and value > 0):
         raise InputError(f"at: {axis}={value} is not a size; sizes are above 0.")
-    return number
+    return float(value)
 
 
 def _listed(items: Iterable[Any]) -> str:

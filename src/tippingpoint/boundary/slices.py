@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.boundary.adjusted import holm, paired_p
+from tippingpoint.boundary.asked import check_asked
 from tippingpoint.boundary.find import find_boundary
 from tippingpoint.boundary.levels import has_size, levels_of, shared_sizes
 from tippingpoint.boundary.map_result import BoundaryMap, Slice
@@ -33,7 +34,7 @@ from tippingpoint.boundary.result import Boundary
 from tippingpoint.boundary.selection import recipe_runs, select_pair
 from tippingpoint.boundary.spread import score_step
 from tippingpoint.boundary.words import exactly
-from tippingpoint.errors import InputError, RunsError, did_you_mean
+from tippingpoint.errors import RunsError, did_you_mean
 from tippingpoint.runs import Runs, read_runs
 
 if TYPE_CHECKING:
@@ -109,8 +110,23 @@ def boundary_map(
     >>> found = boundary_map("runs.csv", over="n_finetune", at={"n_params": 51000})  # doctest: +SKIP
     >>> found.table_  # doctest: +SKIP
     """
+    _check_settings(
+        over,
+        pool,
+        along=along,
+        at=at,
+        target=target,
+        stage=stage,
+        recipes=recipes,
+        level=level,
+        resamples=resamples,
+        random_state=random_state,
+        upstream=upstream,
+        downstream=downstream,
+        teacher=teacher,
+        objective=objective,
+    )
     place = dict(at or {})
-    _check_settings(along, over, place, recipes, pool)
     table = read_runs(runs, where=where)
     who: dict[str, Any] = {"target": target, "stage": stage, "upstream": upstream, "downstream": downstream}
     who |= {"recipes": (recipes[0], recipes[1]), "teacher": teacher}
@@ -136,21 +152,19 @@ def boundary_map(
     return _map(slices, sorted(failed), over)
 
 
-def _check_settings(along: str, over: str, at: dict[str, float], recipes: Sequence[str], pool: str) -> None:
+def _check_settings(over: str, pool: str, **asked: Any) -> None:
+    """Raise where a setting is wrong, those of every slice included."""
     faults = []
+    along, at = asked["along"], asked["at"]
     if over == along:
         faults.append(
             f"over: {over} is the axis that is walked along; name another one, such as n_finetune or n_params."
         )
-    elif over in at:
+    elif isinstance(at, Mapping) and over in at:
         faults.append(f"at: {over} is the axis of the slices; give sizes of the other axes only.")
     if pool not in ("auto", "none"):
         faults.append(f"pool: '{pool}' is not for a map, whose slices are held; give auto or none.")
-    if isinstance(recipes, str) or len(recipes) != 2:
-        given = recipes if isinstance(recipes, str) else ", ".join(map(str, recipes)) or "nothing"
-        faults.append(f"recipes: '{given}' is not a pair; name two, such as scratch,distilled.")
-    if faults:
-        raise InputError(faults)
+    check_asked(faults, over=over, **asked)
 
 
 def _sizes(

@@ -32,6 +32,7 @@ from tippingpoint.fitting.roughness import (
     smooth_trend,
     steps_to_level,
 )
+from tippingpoint.kinds import LEVEL, NAMES, kind_faults
 from tippingpoint.runs import read_runs
 from tippingpoint.runs.curves import Curve, read_curves
 from tippingpoint.runs.faults import missing_columns
@@ -82,8 +83,9 @@ def compare_smoothness(
     """
     import pandas as pd
 
-    if not 0 < level < 1:
-        raise InputError(f"level: {level} is not a probability between 0 and 1; 0.9 is usual.")
+    faults = kind_faults({"recipes": (recipes, NAMES), "level": (level, LEVEL)})
+    if faults:
+        raise InputError(faults)
     curves = read_curves(source)
     _check_recipes(curves, recipes, str(source))
     notes: list[str] = []

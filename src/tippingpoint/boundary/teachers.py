@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tippingpoint.boundary.adjusted import holm, paired_p
+from tippingpoint.boundary.asked import check_asked
 from tippingpoint.boundary.draws import Stacked, few_blocks, fit_recipe
 from tippingpoint.boundary.levels import levels_of, names_in
 from tippingpoint.boundary.pair_law import PairLaw
@@ -31,8 +32,9 @@ from tippingpoint.boundary.paired import block_differences
 from tippingpoint.boundary.selection import Selection, select_pair
 from tippingpoint.boundary.spread import score_step, standard_error
 from tippingpoint.boundary.teachers_result import BestTeacher, Candidate
-from tippingpoint.errors import InputError, RunsError, did_you_mean
+from tippingpoint.errors import RunsError, did_you_mean
 from tippingpoint.fitting.blocks import Blocks, blocks_of
+from tippingpoint.kinds import NAMES
 from tippingpoint.runs import Runs, read_runs
 
 if TYPE_CHECKING:
@@ -90,7 +92,19 @@ def best_teacher(
     >>> found = best_teacher("runs.csv", at={"n_params": 200000, "n_finetune": 100})  # doctest: +SKIP
     >>> found.table_  # doctest: +SKIP
     """
-    _check_settings(along, recipes, level, resamples)
+    _check_settings(
+        recipes,
+        along=along,
+        at=at,
+        target=target,
+        stage=stage,
+        level=level,
+        resamples=resamples,
+        random_state=random_state,
+        upstream=upstream,
+        downstream=downstream,
+        objective=objective,
+    )
     table = read_runs(runs, where=where)
     place = dict(at or {})
     asked: dict[str, Any] = {"target": target, "stage": stage, "upstream": upstream, "downstream": downstream}
@@ -146,18 +160,13 @@ class _Field(NamedTuple):
         return [size for size in own if self.low <= size <= self.high]
 
 
-def _check_settings(along: str, recipes: Sequence[str], level: float, resamples: int) -> None:
+def _check_settings(recipes: Sequence[str], **asked: Any) -> None:
     faults = []
-    if along == "n_params_teacher":
+    if asked["along"] == "n_params_teacher":
         faults.append("along: every teacher has a size of its own; walk along another axis, such as n_pretrain.")
-    if isinstance(recipes, str) or len(recipes) < 2 or len(set(recipes)) < len(recipes):
+    if not NAMES.fits(recipes) or len(recipes) < 2 or len(set(recipes)) < len(recipes):
         faults.append("recipes: name two or more different ones, the one without teachers first: scratch,distilled.")
-    if not 0 < level < 1:
-        faults.append(f"level: {level} is not a probability between 0 and 1; 0.9 is usual.")
-    if resamples < 0:
-        faults.append(f"resamples: {resamples} is negative; give 0 for no laws, 2000 is usual.")
-    if faults:
-        raise InputError(faults)
+    check_asked(faults, **asked)
 
 
 def _candidates(table: Runs, recipes: Sequence[str]) -> list[tuple[str, str | None]]:

@@ -28,6 +28,7 @@ from tippingpoint.fitting.backtest import Fitted, Fitter, Fold, block_folds, fit
 from tippingpoint.fitting.inputs import Inputs, independent_runs, read_inputs
 from tippingpoint.fitting.rates import fit_rates, spread_sentence
 from tippingpoint.fitting.setting import FitSetting
+from tippingpoint.kinds import ABOVE, NAME, NAMES, kind_faults, or_none
 from tippingpoint.laws.printing import aligned
 from tippingpoint.runs import Runs, default_axes, read_runs, select_group
 
@@ -216,6 +217,18 @@ def compare_laws(
     FitError
         A setting is wrong, or no law is left.
     """
+    faults = kind_faults(
+        {
+            "axes": ([axes] if isinstance(axes, str) else axes, or_none(NAMES)),
+            "target": (target, NAME),
+            "laws": (laws, NAMES),
+            "objective": (objective, NAME),
+            "huber_delta": (huber_delta, ABOVE),
+            "max_exponent": (max_exponent, ABOVE),
+        }
+    )
+    if faults:
+        raise FitError(faults)
     group = select_group(read_runs(runs), recipe=recipe, stage=stage, upstream=upstream, downstream=downstream)
     names = default_axes(group) if axes is None else [axes] if isinstance(axes, str) else list(axes)
     setting = FitSetting(objective, huber_delta, max_exponent, weights)

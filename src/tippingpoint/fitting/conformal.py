@@ -30,6 +30,7 @@ from __future__ import annotations
 import numpy as np
 
 from tippingpoint.errors import FitError
+from tippingpoint.kinds import is_number
 from tippingpoint.laws.curves.law import Array
 
 __all__ = ["CALIBRATED", "FARTHEST", "half_width", "interval_scale", "named_scale", "quantile", "weighted_quantile"]
@@ -85,7 +86,7 @@ def quantile(level: float, *, named: bool = False) -> float:
     FitError
         The level is outside 0.05 to 0.99, where nothing was calibrated.
     """
-    if not _LEVELS[0] <= level <= _LEVELS[-1]:
+    if not (is_number(level) and _LEVELS[0] <= level <= _LEVELS[-1]):
         raise FitError(f"Intervals are calibrated for levels from {_LEVELS[0]} to {_LEVELS[-1]}, not {level}.")
     tails = -np.log1p(-np.array(_LEVELS))
     return float(np.interp(-np.log1p(-level), tails, _NAMED if named else _QUANTILES))

@@ -14,6 +14,7 @@ from tippingpoint.errors import FitError, RunsError
 from tippingpoint.fitting.conformal import quantile
 from tippingpoint.fitting.curve_text import lines
 from tippingpoint.fitting.extrapolation import CurveExtrapolator
+from tippingpoint.kinds import ABOVE, NAME, NAMES, is_list, is_name, kind_faults, or_none
 from tippingpoint.laws.curves import curve_law
 from tippingpoint.laws.curves.law import Array
 from tippingpoint.runs import Runs, read_runs
@@ -197,7 +198,7 @@ def extrapolate(
     FitError
         The law or the level is unknown, a size of ``at`` is not above 0, or a curve is too short.
     """
-    _check_settings(law, interval, at)
+    _check_settings(x, y, group, train, law, interval, at)
     table = read_runs(source)
     sizes, scores, training = _columns(table, x, y, tuple(group), train)
     more = np.asarray([] if at is None else at, dtype=float)
@@ -230,17 +231,26 @@ def _one(
     return ExtrapolatedCurve(name, fitted.n_points_, asked, measured, guess.y, guess.low, guess.high, warnings)
 
 
-def _check_settings(law: str, interval: float | None, at: Sequence[float] | None) -> None:
-    faults: list[str] = []
+def _check_settings(
+    x: str,
+    y: str,
+    group: Sequence[str],
+    train: str | None,
+    law: str,
+    interval: float | None,
+    at: Sequence[float] | None,
+) -> None:
+    names = {"x": (x, NAME), "y": (y, NAME), "train": (train, or_none(NAME)), "law": (law, NAME)}
+    faults = kind_faults({**names, "group": (group, NAMES)})
     try:
-        if law != "auto":
+        if is_name(law) and law != "auto":
             curve_law(law)
         if interval is not None:
             quantile(interval)
     except FitError as error:
         faults += error.faults
-    if at is not None and not all(math.isfinite(size) and size > 0 for size in at):
-        faults.append("Sizes to predict at must be finite and above 0.")
+    if not (at is None or (is_list(at) and all(map(ABOVE.fits, at)))):
+        faults.append("Sizes to predict at must be a list of numbers, finite and above 0.")
     if faults:
         raise FitError(faults)
 

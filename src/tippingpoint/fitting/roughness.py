@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tippingpoint.errors import InputError
+from tippingpoint.kinds import is_number
 
 __all__ = ["FEWEST_POINTS", "SPAN", "data_roughness", "detrend", "roughness", "smooth_trend", "steps_to_level"]
 
@@ -154,7 +155,7 @@ def _smoother(step: tuple[float, ...], span: float) -> Array:
     """Return S, shape (n, n): row i gives the weights of all points in the trend at point i."""
     if len(step) < FEWEST_POINTS:
         raise InputError(f"step: {len(step)} points are too few for a trend; {FEWEST_POINTS} are needed.")
-    if not 0 < span <= 1:
+    if not (is_number(span) and 0 < span <= 1):
         raise InputError(f"span: {span} is not a share of the points, above 0 and up to 1; {SPAN} is usual.")
     x = np.log(np.array(step))
     window = min(len(x), max(_FEWEST_IN_WINDOW, int(np.ceil(span * len(x)))))

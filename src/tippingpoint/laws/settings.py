@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
 from tippingpoint.errors import FitError, did_you_mean
+from tippingpoint.kinds import is_count, is_list, is_name, is_number
 
 if TYPE_CHECKING:
     from tippingpoint.fitting.setting import FitSetting
@@ -84,15 +84,15 @@ class Settings(ABC):
     def _check(self) -> None:
         """Raise FitError on every setting of the wrong kind; what values make sense is asked where they are used."""
         fixed, bounds, shared = self.fixed or {}, self.bounds or {}, self.shared or ()
-        numbers = isinstance(fixed, Mapping) and all(map(_is_name, fixed)) and all(map(_is_number, fixed.values()))
-        ends = isinstance(bounds, Mapping) and all(map(_is_name, bounds)) and not any(map(_is_name, bounds.values()))
-        names = _is_list(shared) and all(_is_list(one) and all(map(_is_name, one)) for one in shared)
+        numbers = isinstance(fixed, Mapping) and all(map(is_name, fixed)) and all(map(is_number, fixed.values()))
+        ends = isinstance(bounds, Mapping) and all(map(is_name, bounds)) and not any(map(is_name, bounds.values()))
+        names = is_list(shared) and all(is_list(one) and all(map(is_name, one)) for one in shared)
         kinds = {
-            "objective": (_is_name(self.objective), "a name such as 'log'"),
-            "huber_delta": (_is_number(self.huber_delta), "a number above 0"),
-            "bootstrap": (_is_count(self.bootstrap), "a number of resamples, 0 or more"),
-            "random_state": (self.random_state is None or _is_count(self.random_state), "a whole number, 0 or more"),
-            "max_exponent": (_is_number(self.max_exponent), "a number above 0"),
+            "objective": (is_name(self.objective), "a name such as 'log'"),
+            "huber_delta": (is_number(self.huber_delta), "a number above 0"),
+            "bootstrap": (is_count(self.bootstrap), "a number of resamples, 0 or more"),
+            "random_state": (self.random_state is None or is_count(self.random_state), "a whole number, 0 or more"),
+            "max_exponent": (is_number(self.max_exponent), "a number above 0"),
             "fixed": (numbers, "a mapping such as {'floor': 0}"),
             "bounds": (ends, "a mapping such as {'floor': (0, 0.1)}"),
             "shared": (names, "lists of names such as [['a.exponent', 'b.exponent']]"),
@@ -140,19 +140,3 @@ class Settings(ABC):
             self.bounds or {},
             self.shared or (),
         )
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
