@@ -98,6 +98,21 @@ def test_no_crossing_is_a_plain_answer(make_study: Make) -> None:
     assert any("laws would cross" in text or "never changes its sign" in text for text in edge.warnings)
 
 
+@pytest.mark.parametrize("at", [{}, {"n_params": 1e5}])
+def test_a_copy_is_equal_to_its_original(make_study: Make, at: dict[str, float]) -> None:
+    table = make_study(blocks=3, noise=0.02, students=(51216, 90000, 201888) if at else (51216,))
+    table = table[table["recipe"] == "scratch"]
+    copy = table.assign(recipe="distilled", pretrain_id=table["pretrain_id"] + "'", teacher="heads=2")
+    edge = ask(pd.concat([table, copy.sample(frac=1, random_state=0)]), at=at)
+    assert (edge.regime, edge.regime_global, edge.regime_probability) == ("equal", "equal", {"equal": 1.0})
+    assert edge.crossings == []
+    assert "scratch and distilled are equal" in edge.sentence
+    assert any("the same scores in all of their runs" in text for text in edge.warnings)
+    assert not any("settle it" in text for text in edge.warnings)
+    nearly = copy.assign(cross_entropy=copy["cross_entropy"] * np.where(copy["n_pretrain"] == 250, 1.001, 1))
+    assert not any("the same scores" in text for text in ask(pd.concat([table, nearly]), at=at).warnings)
+
+
 def test_a_difference_within_noise_says_how_many_blocks_would_settle_it(make_study: Make) -> None:
     same = {"scratch": (0.30, 16.0, 0.5), "distilled": (0.302, 16.0, 0.5)}
     edge = ask(make_study(truth=same, noise=0.05, blocks=4, seed=3))

@@ -147,7 +147,7 @@ def diagnose(
     whole = regime in ("always", "never")
     found = [
         *_rising(chosen),
-        *_noise(chosen, paired, curve, level),
+        *([] if regime == "equal" else _noise(chosen, paired, curve, level)),
         *_disagreement(chosen, fitted.difference, crossings, paired, level),
         *(why_none(chosen, fitted.difference, fitted.draws, regime == "always", crossings) if whole else []),
         *_open_ends(chosen, crossings, level),

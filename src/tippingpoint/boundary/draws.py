@@ -224,24 +224,37 @@ def fit_pair(
     blocks = blocks_of(both)
     law = PairLaw(chosen.along, [axis for axis in chosen.at if axis not in chosen.held], chosen.axes)
     data = Stacked.of(law, chosen.frames, chosen.target, chosen.at, solutions)
+    own, copied = data.recipes(data.start[None]), _are_copies(chosen)
+    if copied:  # draws of both are independent, and would part them by what the search leaves of a digit
+        own[:, 1] = own[:, 0]
     first, second = (
-        RecipeFit(recipe, chosen.along, own[0], own[1], own[2], len(frame), *_state(solution, axes))
-        for recipe, axes, frame, solution, own in zip(
-            chosen.recipes,
-            chosen.axes,
-            chosen.frames,
-            solutions,
-            data.recipes(data.start[None])[0].tolist(),
-            strict=True,
+        RecipeFit(recipe, chosen.along, line[0], line[1], line[2], len(frame), *_state(solution, axes))
+        for recipe, axes, frame, solution, line in zip(
+            chosen.recipes, chosen.axes, chosen.frames, solutions, own[0].tolist(), strict=True
         )
     )
     draws = Draws(np.empty((0, 2, 3)), blocks.count)
     warnings, joint = few_blocks(both, blocks.kind, blocks.count), None
     if resamples and blocks.count > 1:
         joint, rough = data.joint(resamples, random_state, objective)
-        draws = Draws(data.recipes(joint.theta), blocks.count)
+        drawn = data.recipes(joint.theta)
+        if copied:
+            drawn[:, 1] = drawn[:, 0]
+        draws = Draws(drawn, blocks.count)
         warnings += rough
+    if copied:
+        warnings.append("Both recipes have the same scores in all of their runs: is one a copy of the other?")
     return FittedPair((first, second), draws, tuple(warnings), joint)
+
+
+def _are_copies(chosen: Selection) -> bool:
+    """Say whether both recipes have the same runs, sizes and seeds and scores alike."""
+    if len(chosen.frames[0]) != len(chosen.frames[1]):
+        return False
+    told = [*chosen.axes[0], "subset_seed", "seed"]
+    names = [*(name for name in told if all(name in frame for frame in chosen.frames)), chosen.target]
+    first, second = (frame[names].sort_values(names, ignore_index=True) for frame in chosen.frames)
+    return first.equals(second)
 
 
 def _state(solution: AdditiveSolution | float, axes: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
