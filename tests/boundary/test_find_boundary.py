@@ -113,6 +113,13 @@ def test_a_copy_is_equal_to_its_original(make_study: Make, at: dict[str, float])
     assert not any("the same scores" in text for text in ask(pd.concat([table, nearly]), at=at).warnings)
 
 
+@pytest.mark.parametrize(("resamples", "told"), [(1, "1 draw only"), (19, "19 draws only"), (20, None), (0, None)])
+def test_too_few_draws_for_an_interval_are_said(study: pd.DataFrame, resamples: int, told: str | None) -> None:
+    said = [text for text in ask(study, resamples=resamples).warnings if "take 1000 or more" in text]
+    assert len(said) == (told is not None)
+    assert all(told in text for text in said if told)
+
+
 def test_a_difference_within_noise_says_how_many_blocks_would_settle_it(make_study: Make) -> None:
     same = {"scratch": (0.30, 16.0, 0.5), "distilled": (0.302, 16.0, 0.5)}
     edge = ask(make_study(truth=same, noise=0.05, blocks=4, seed=3))

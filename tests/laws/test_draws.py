@@ -70,3 +70,12 @@ def test_arviz_itself_reads_the_draws(law: tp.AdditivePowerLaw) -> None:
     posterior = data["posterior"]
     assert dict(posterior.sizes) == {"chain": 1, "draw": 1000}
     np.testing.assert_allclose(posterior["floor"].to_numpy()[0], law.draws_["floor"], rtol=1e-15, atol=0)
+
+
+def test_a_bootstrap_of_two_is_said_to_mean_little(law: tp.AdditivePowerLaw) -> None:
+    sizes = np.geomspace(1e3, 1e6, 12)
+    runs = {"n_pretrain": sizes, "error": 0.1 + 3 * sizes**-0.5 * np.tile([1.0, 1.01, 0.99], 4)}
+    few = tp.AdditivePowerLaw(["n_pretrain"], bootstrap=2, random_state=0).fit(runs)
+    assert "Intervals and probabilities are of 2 draws only and mean little; take 1000 or more." in few.warnings_
+    law.intervals(0.9)
+    assert not any("draws only" in text for text in law.warnings_)

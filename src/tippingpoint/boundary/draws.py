@@ -28,6 +28,7 @@ from tippingpoint.boundary.selection import Selection
 from tippingpoint.fitting.additive import AdditiveSolution, fit_additive
 from tippingpoint.fitting.blocks import FEW_BLOCKS, blocks_of
 from tippingpoint.fitting.crossed import CrossedGroups
+from tippingpoint.fitting.intervals import few_draws
 from tippingpoint.fitting.objectives import objective_named
 from tippingpoint.fitting.posterior import posterior_of
 
@@ -358,11 +359,14 @@ class Stacked(NamedTuple):
         aim = objective_named(objective).scaled(self.unit)
         found = posterior_of(self.law, self.logs, self.y, self.start, aim, self.groups)
         drawn = found.draw(resamples, np.random.default_rng(random_state))
-        rough = drawn.effective < _LEAST_EFFECTIVE
-        said = f"The posterior is poorly resolved ({drawn.effective:.0f} effective tuples): intervals are rough."
+        said = few_draws(resamples)
+        if drawn.effective < _LEAST_EFFECTIVE:
+            said.append(
+                f"The posterior is poorly resolved ({drawn.effective:.0f} effective tuples): intervals are rough."
+            )
         shares = np.array([node.weight for node in found.nodes])
         ratios = np.expm1(shares @ np.log1p(np.array([node.ratios for node in found.nodes])))
-        return Joint(self, drawn.theta, dict(zip(self.groups.codes, ratios.tolist(), strict=True))), [said] * rough
+        return Joint(self, drawn.theta, dict(zip(self.groups.codes, ratios.tolist(), strict=True))), said
 
 
 _LEAST_EFFECTIVE = 50

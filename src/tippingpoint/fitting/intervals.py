@@ -9,7 +9,7 @@ Notation: R draws, k axes, m weights and q shapes of the law.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from tippingpoint.fitting.rivals import SurfaceEstimate
     from tippingpoint.runs import Runs
 
-__all__ = ["DEFAULT_RESAMPLES", "Draws", "check_level", "draws_for", "percentiles", "posterior_for"]
+__all__ = ["DEFAULT_RESAMPLES", "Draws", "check_level", "draws_for", "few_draws", "percentiles", "posterior_for"]
 
 Array = NDArray[np.float64]
 
 DEFAULT_RESAMPLES = 1000
 _LOOKED_AT = 32  # runs at which draws are held against the fit
+_FEWEST_DRAWS = 20  # below it the ends of a 90% interval are the least and greatest draw
 _LEAST_EFFECTIVE = 50  # tuples that carry the posterior's weight
 
 
@@ -123,7 +124,16 @@ def draws_for(
     -------
     Draws
     """
-    return _bootstrapped(fit, resamples, random_state) if bootstrap else _posterior(fit, resamples, random_state)
+    drawn = _bootstrapped(fit, resamples, random_state) if bootstrap else _posterior(fit, resamples, random_state)
+    return replace(drawn, warnings=(*drawn.warnings, *few_draws(resamples)))
+
+
+def few_draws(count: int) -> list[str]:
+    """Say that there are too few draws for the ends of an interval: one draw alone has an interval without width."""
+    if count >= _FEWEST_DRAWS:
+        return []
+    draws = "1 draw" if count == 1 else f"{count} draws"
+    return [f"Intervals and probabilities are of {draws} only and mean little; take 1000 or more."]
 
 
 def _posterior(fit: Estimate | SurfaceEstimate, resamples: int, random_state: int | None) -> Draws:
