@@ -416,3 +416,13 @@ def test_factors_are_said_without_exponents(table: pd.DataFrame) -> None:
     told = [line for line in found.warnings if "times the most measured" in line]
     assert told
     assert not any("e+0" in line.partition(" is ")[2] for line in told)
+
+
+def test_a_rival_of_one_law_is_not_held_against_an_end_of_the_interval() -> None:
+    """The rival's error moves with the chosen one's: "beats it with 100%, would lose at the upper end" is no sense."""
+    found = ask(simulate(noise=0.02), budget=3)
+    assert found.best.interval[1] > found.others[0].error
+    (rival,) = (text for text in found.hinges if "next-best" in text)
+    assert found.best.recipe == found.others[0].recipe
+    assert "with probability 100%; both follow one law" in rival
+    assert "end of its interval" not in rival

@@ -115,7 +115,9 @@ def _rival_sentence(best: Found, option: Option, rival: Found, question: Questio
         f"The next-best choice is {with_amounts(rival)}: {score(rival.amounts.error)}. The chosen one truly beats it "
         f"with probability {percent(sure)}"
     )
-    text += "." if law else " (the draws of their two laws are independent, so this is nearer to 50% than need be)."
+    if law:  # the rival moves with it: the end of one interval says nothing beside the other's middle
+        return f"{text}; both follow one law, so that what it misjudges moves both."
+    text += " (the draws of their two laws are independent, so this is nearer to 50% than need be)."
     if option.interval is not None and option.interval[1] > rival.amounts.error:
         text += f" At the upper end of its interval, {score(option.interval[1])}, it would lose to it."
     elif option.interval is not None:
