@@ -98,6 +98,17 @@ def test_no_crossing_is_a_plain_answer(make_study: Make) -> None:
     assert any("laws would cross" in text or "never changes its sign" in text for text in edge.warnings)
 
 
+def test_where_the_upper_crossing_has_gone_its_interval_opens_upwards(make_study: Make) -> None:
+    """The second recipe harms between two crossings; a draw without the upper one never helps again, not from 0 on."""
+    truth = {"scratch": (0.30, 60.0, 0.70), "distilled": (0.285, 8.0, 0.42)}
+    edge = ask(make_study(truth=truth, noise=0.02))
+    assert edge.regime_global == "outside_window"
+    lower, upper = edge.crossings
+    assert upper.share < 0.95
+    assert upper.interval[1] is None
+    assert lower.interval[1] < upper.interval[0] < upper.value
+
+
 @pytest.mark.parametrize("at", [{}, {"n_params": 1e5}])
 def test_a_copy_is_equal_to_its_original(make_study: Make, at: dict[str, float]) -> None:
     table = make_study(blocks=3, noise=0.02, students=(51216, 90000, 201888) if at else (51216,))

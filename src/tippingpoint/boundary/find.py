@@ -224,7 +224,8 @@ def _crossings(F: PowerDifference, draws: Draws, low: float, high: float, level:
     found = []
     for place, value in enumerate(F.crossings):
         direction = _direction(F, place)
-        ends = np.array([_end(difference, direction) for difference in draws.differences])
+        between = F.regime == "outside_window"
+        ends = np.array([_end(difference, direction, between) for difference in draws.differences])
         interval: Interval | None = None
         share = None
         if draws.total:
@@ -244,16 +245,19 @@ def _has(F: PowerDifference, direction: int) -> bool:
     return any(_direction(F, place) == direction for place in range(len(F.log_crossings)))
 
 
-def _end(F: PowerDifference, direction: int) -> float:
+def _end(F: PowerDifference, direction: int, between: bool) -> float:
     """Return ln D of a draw's crossing of one direction; where it has none, the end of the axis it has gone to.
 
     Read the pair of crossings as the set of sizes where the second recipe helps: it starts at the rising crossing
-    (at 0 if it helps from the first size on, at infinity if it never helps) and stops at the falling one.
+    (at 0 if it helps from the first size on, at infinity if it never helps) and stops at the falling one. Where the
+    laws that are shown have it harm ``between`` two crossings, read them as the set where it harms, which starts at the
+    falling one: a draw in which it never helps again has its rising crossing at infinity, not at 0.
     """
     for place, x in enumerate(F.log_crossings):
         if _direction(F, place) == direction:
             return x
-    helps_everywhere_else = F.regime in ("always", "below" if direction > 0 else "above")
+    one_sided = "below" if (direction > 0) is not between else "above"
+    helps_everywhere_else = F.regime in ("always", one_sided)
     return -direction * math.inf if helps_everywhere_else else direction * math.inf
 
 
