@@ -12,10 +12,11 @@ import pytest
 
 import tippingpoint as tp
 from tippingpoint.advice.choices import Choice, Found
+from tippingpoint.advice.cost import Prices
 from tippingpoint.advice.family import Family
 from tippingpoint.advice.hinges import choice_words
 from tippingpoint.advice.needed import needed_of
-from tippingpoint.advice.question import checked
+from tippingpoint.advice.question import Question
 from tippingpoint.advice.search import Amounts
 from tippingpoint.advice.words import amount, span
 
@@ -97,10 +98,7 @@ def test_draws_that_never_get_there_leave_it_open(share: float) -> None:
     floors = np.concatenate([np.linspace(0.0, 0.04, 1000 - int(1000 * share)), np.full(int(1000 * share), 0.06)])
     levels = {"n_finetune": [20.0, 800.0]}
     family = Family("frozen", None, Drawn(np.random.default_rng(0).permutation(floors)), levels, None)
-    question = checked(
-        target_error=0.05, prices={"label": 1.0}, budget=None, have=None, target="error", level=0.9,
-        max_extrapolation=10.0, any_size=False, flops_per_gpu_hour=None, gpu_hours_per_flop=None,
-    )  # fmt: skip
+    question = Question(None, 0.05, Prices(label=1.0), {}, "error", 0.9, 10.0, False, None)
     found = needed_of(Found(Choice(family, None), Amounts(1.0, 300.0, 0.05, 300.0)), question)
     assert found is not None
     exact = np.full(1000, np.inf)
