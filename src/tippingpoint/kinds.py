@@ -57,7 +57,7 @@ def is_list(value: object) -> TypeGuard[Collection[object]]:
 
 
 def _are_names(value: object) -> bool:
-    return isinstance(value, Collection) and not is_name(value) and all(map(is_name, value))
+    return is_list(value) and all(map(is_name, value))
 
 
 def _is_pair(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tippingpoint.errors import ConfigError
 from tippingpoint.study.config import AugmentationSettings
 from tippingpoint.study.laboratory import RealLaboratory
 from tippingpoint.study.load import load_study
+from tippingpoint.study.recipes import SelfDistilled
 
 STUDY = """\
 name: real
@@ -94,3 +96,14 @@ def test_settings_of_augmentation_are_the_laboratorys() -> None:
 
     assert AugmentationSettings().model_dump() == vars(Augmentation())
     assert RealLaboratory().augmentation_faults(AugmentationSettings().model_dump(mode="json"), 8, 1) == []
+
+
+@pytest.mark.parametrize("value", [9e-4, 1e-3, 1e3, 1001.0])
+@pytest.mark.parametrize("name", ["temperature", "attention_temperature"])
+def test_bounds_of_temperatures_are_the_laboratorys(name: str, value: float) -> None:
+    """The study says them again, because it imports no torch."""
+    from tippingpoint.lab.training.losses import Guidance
+
+    for settings, words in ((Guidance, {}), (SelfDistilled, {"students": [1]})):
+        with nullcontext() if 1e-3 <= value <= 1e3 else pytest.raises(ValueError, match="temperature"):
+            settings(**words, **{name: value})

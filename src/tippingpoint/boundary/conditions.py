@@ -97,23 +97,12 @@ def check_conditions(
     --------
     >>> check_conditions("runs.csv", at={"n_params": 51000, "n_finetune": 100}).summary()  # doctest: +SKIP
     """
-    _check_settings(
-        factor,
-        at=at,
-        target=target,
-        stage=stage,
-        recipes=recipes,
-        level=level,
-        resamples=resamples,
-        random_state=random_state,
-        upstream=upstream,
-        downstream=downstream,
-        teacher=teacher,
-        objective=objective,
-    )
+    asked: dict[str, Any] = {"target": target, "stage": stage, "recipes": recipes, "at": at}
+    asked |= {"upstream": upstream, "downstream": downstream, "teacher": teacher}
+    draw = {"level": level, "resamples": resamples, "random_state": random_state, "objective": objective}
+    _check_settings(factor, **asked, **draw)
     table = read_runs(runs, where=where)
-    asked: dict[str, Any] = {"target": target, "stage": stage, "recipes": (recipes[0], recipes[1])}
-    asked |= {"upstream": upstream, "downstream": downstream, "teacher": teacher, "along": _ALONG, "at": dict(at or {})}
+    asked |= {"recipes": (recipes[0], recipes[1]), "along": _ALONG, "at": dict(at or {})}
     chosen, held = _select(table, asked)
     both = _both(chosen)
     blocks = blocks_of(both)

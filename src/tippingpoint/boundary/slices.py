@@ -110,33 +110,18 @@ def boundary_map(
     >>> found = boundary_map("runs.csv", over="n_finetune", at={"n_params": 51000})  # doctest: +SKIP
     >>> found.table_  # doctest: +SKIP
     """
-    _check_settings(
-        over,
-        pool,
-        along=along,
-        at=at,
-        target=target,
-        stage=stage,
-        recipes=recipes,
-        level=level,
-        resamples=resamples,
-        random_state=random_state,
-        upstream=upstream,
-        downstream=downstream,
-        teacher=teacher,
-        objective=objective,
-    )
-    place = dict(at or {})
-    table = read_runs(runs, where=where)
     who: dict[str, Any] = {"target": target, "stage": stage, "upstream": upstream, "downstream": downstream}
-    who |= {"recipes": (recipes[0], recipes[1]), "teacher": teacher}
-    sizes, failed = _sizes(table, along, over, place, who)
+    who |= {"recipes": recipes, "teacher": teacher}
     settings: dict[str, Any] = {
         "level": level,
         "resamples": resamples,
         "random_state": random_state,
         "objective": objective,
     }
+    _check_settings(over, pool, along=along, at=at, **who, **settings)
+    who["recipes"], place = (recipes[0], recipes[1]), dict(at or {})
+    table = read_runs(runs, where=where)
+    sizes, failed = _sizes(table, along, over, place, who)
     slices: list[_Answered] = []
     for done, size in enumerate(sizes):
         if progress is not None:

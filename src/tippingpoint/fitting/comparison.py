@@ -217,9 +217,10 @@ def compare_laws(
     FitError
         A setting is wrong, or no law is left.
     """
+    axes = [axes] if isinstance(axes, str) else axes
     faults = kind_faults(
         {
-            "axes": ([axes] if isinstance(axes, str) else axes, or_none(NAMES)),
+            "axes": (axes, or_none(NAMES)),
             "target": (target, NAME),
             "laws": (laws, NAMES),
             "objective": (objective, NAME),
@@ -230,7 +231,7 @@ def compare_laws(
     if faults:
         raise FitError(faults)
     group = select_group(read_runs(runs), recipe=recipe, stage=stage, upstream=upstream, downstream=downstream)
-    names = default_axes(group) if axes is None else [axes] if isinstance(axes, str) else list(axes)
+    names = default_axes(group) if axes is None else list(axes)
     setting = FitSetting(objective, huber_delta, max_exponent, weights)
     inputs = read_inputs(group, names, target, setting)
     ready, skipped = _ready(laws, names, setting)
